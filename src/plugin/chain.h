@@ -1,0 +1,18 @@
+/* The plugins of one route, by priority, one instance per kind: the most specific scope wins (kong-behaviour 4.6). Compiled into a
+ * snapshot, immutable. */
+#pragma once
+#include "plugin/plugin.h"
+
+struct dp_chain;
+/* `plugins`: all enabled plugin resources of the route's workspace; picks those that apply to (route, service). */
+SP_MUST sp_result dp_chain_compile(struct sp_arena *a, const struct dp_directory *d, Sallyport__V1__Plugin *const *plugins, size_t num,
+                                   const Sallyport__V1__Route *route, const Sallyport__V1__Service *service, struct dp_chain **out,
+                                   struct sp_error *err);
+size_t dp_chain_len(const struct dp_chain *c);
+/* Runs from the highest priority down until one replies. `tls`: protocol of the request, for the instances' own protocols. */
+enum dp_verdict dp_chain_access(const struct dp_chain *c, struct dp_call *call, bool tls);
+
+/* Builder of the directory that plugins see; filled by the snapshot from resources before any chain is compiled. */
+struct dp_directory *dp_directory_new(struct sp_arena *a);
+SP_MUST sp_result dp_directory_add_ca(struct dp_directory *d, const Sallyport__V1__CaCertificate *ca, struct sp_error *err);
+void dp_directory_add_consumer(struct dp_directory *d, const Sallyport__V1__ConsumerResource *c);

@@ -1,0 +1,85 @@
+/* What a plugin sees of a request, and what a plugin is. A plugin never sees a connection, a socket or an exchange, so it is tested without any.
+ * Worker thread; instances are immutable in a snapshot's arena, so they are shared by workers. */
+#pragma once
+#include "base/clock.h"
+#include "http/message.h"
+#include "sallyport/v1/resources.pb-c.h"
+#include "tls/stream.h"
+#include "tls/verify.h"
+
+struct dp_consumer { /* immutable, in the snapshot */
+    struct sp_str id, username, custom_id; /* empty: unset */
+    struct sp_str *groups;
+    size_t num_groups;
+};
+
+struct dp_ca { /* immutable, in the snapshot */
+    struct sp_str id, der;
+};
+
+/* The neighbours that a plugin instance may ask at compile time and at run time: the snapshot's tables, without knowing it. */
+struct dp_directory;
+const struct dp_ca *dp_directory_ca(const struct dp_directory *d, struct sp_str id);
+const struct dp_consumer *dp_directory_consumer_id(const struct dp_directory *d, struct sp_str id);
+const struct dp_consumer *dp_directory_consumer_username(const struct dp_directory *d, struct sp_str ws, struct sp_str username);
+const struct dp_consumer *dp_directory_consumer_custom_id(const struct dp_directory *d, struct sp_str ws, struct sp_str custom_id);
+struct dp_mapping { /* a manual certificate mapping */
+    struct sp_str id;
+    const struct dp_consumer *consumer;
+};
+/* ca_id empty: mappings without a CA. */
+const struct dp_mapping *dp_directory_mapping(const struct dp_directory *d, struct sp_str ws, struct sp_str subject_name, struct sp_str ca_id);
+
+/* Per worker, per snapshot: verdicts remembered by (instance, chain digest). Dies with the worker's epoch. */
+struct dp_plugin_cache;
+struct dp_plugin_cache *dp_plugin_cache_new(void);
+void dp_plugin_cache_free(struct dp_plugin_cache *c);
+
+enum dp_client_verify { DP_VERIFY_UNSET, DP_VERIFY_NONE, DP_VERIFY_SUCCESS, DP_VERIFY_FAILED };
+
+/* One request as plugins see it. The exchange owns it; strings live in `arena`. */
+struct dp_call {
+    struct sp_arena *arena;
+    const struct sp_clock *clock;
+    struct dp_plugin_cache *cache;
+    const struct dp_directory *directory;
+    struct sp_request_head *request;  /* what the client sent, hop-by-hop fields removed; plugins change it */
+    const struct sp_peer *peer;       /* NULL: not TLS */
+    const char *request_id;           /* 32 hex digits */
+    struct sp_str ws;                 /* workspace of the matched route */
+    bool grpc;
+
+    /* authentication context (kong-behaviour 1.0) */
+    const struct dp_consumer *consumer;
+    bool has_credential;
+    struct sp_str credential_id;
+    struct sp_str *authenticated_groups;
+    size_t num_authenticated_groups;
+    enum dp_client_verify client_verify;
+    const char *client_verify_reason; /* constant */
+
+    /* set by a plugin that answers */
+    unsigned reply_status;
+    const char *reply_message;        /* constant or in the arena */
+    struct sp_fields reply_fields;
+    /* A plugin that answers because this connection was never asked for a certificate says so: the exchange may turn the
+     * answer into 421 (DESIGN section 4, the phase gap). */
+    bool wants_certificate;
+};
+
+enum dp_verdict { DP_NEXT, DP_REPLY };
+
+/* One kind of plugin: a const table row in registry.c. */
+struct dp_plugin_kind {
+    const char *name;
+    int priority;
+    Sallyport__V1__Plugin__ConfigCase config_case;
+    /* Message to instance; NULL config is possible only for kinds without one. Errors carry a field path. */
+    sp_result (*compile)(struct sp_arena *a, const struct dp_directory *d, const Sallyport__V1__Plugin *p, void **instance, struct sp_error *err);
+    enum dp_verdict (*access)(const void *instance, struct dp_call *call); /* NULL: nothing to do at this phase */
+};
+const struct dp_plugin_kind *dp_plugin_kind_of(Sallyport__V1__Plugin__ConfigCase config_case); /* NULL: cannot run it */
+extern const struct dp_plugin_kind *const dp_plugin_kinds[]; /* NULL-terminated */
+
+/* Fills the reply of a call. Returns DP_REPLY. */
+enum dp_verdict dp_reply(struct dp_call *call, unsigned status, const char *message);

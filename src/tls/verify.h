@@ -1,0 +1,19 @@
+/* Judging a client certificate under a set of CA certificates (kong-behaviour 1.1.3 step 2; RFC 5280 6). Pure: same
+ * input, same verdict; callers cache by (chain digest, set digest). Any thread. */
+#pragma once
+#include "tls/certificate.h"
+
+struct sp_ca_set; /* immutable, in an arena */
+SP_MUST sp_result sp_ca_set_compile(struct sp_arena *a, const struct sp_str *ders, size_t num, bool allow_partial_chain,
+                                    struct sp_ca_set **out, struct sp_error *err);
+const uint8_t *sp_ca_set_digest(const struct sp_ca_set *s); /* 32 bytes: CA bytes in order and flags */
+
+struct sp_verdict {
+    bool ok;
+    const char *reason; /* constant, for log and explain only: "certificate has expired" */
+    size_t anchor;      /* ok: index in the set of the trust anchor that ended the chain */
+    int64_t not_after;  /* ok: the earliest notAfter of the chain, seconds since 1970 */
+};
+/* chain: DER, leaf first, the rest untrusted. now: seconds since 1970. An expired CA in the set anchors nothing. clientAuth is
+ * demanded only when an extended key usage is there. */
+void sp_verify_chain(const struct sp_ca_set *s, const struct sp_str *chain, size_t num, int64_t now, struct sp_verdict *out);
