@@ -8,8 +8,8 @@ struct sp_arena *sp_arena_new(size_t first_chunk); /* bytes of the first chunk; 
 void sp_arena_free(struct sp_arena *a);            /* NULL is fine; runs the on_free list backwards */
 /* Forgets all allocations but keeps the first chunk; runs the on_free list. For objects that are recycled. */
 void sp_arena_reset(struct sp_arena *a);
-void *sp_arena_alloc(struct sp_arena *a, size_t size);        /* zeroed, aligned for any type; aborts when out of memory */
-void *sp_arena_alloc_raw(struct sp_arena *a, size_t size);    /* as above, not zeroed */
+void *sp_arena_alloc(struct sp_arena *a, size_t size);     /* zeroed, aligned for any type; aborts when out of memory */
+void *sp_arena_alloc_raw(struct sp_arena *a, size_t size); /* as above, not zeroed */
 struct sp_str sp_arena_dup(struct sp_arena *a, struct sp_str s); /* the copy is NUL-terminated beyond its length */
 char *sp_arena_strdup(struct sp_arena *a, const char *z);
 struct sp_str sp_arena_printf(struct sp_arena *a, const char *fmt, ...) SP_PRINTF(2, 3); /* NUL-terminated too */

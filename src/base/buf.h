@@ -8,16 +8,16 @@ struct sp_buf {
     size_t off, len, cap; /* live bytes are p[off .. off+len) */
 };
 
-void sp_buf_fini(struct sp_buf *b);                              /* frees; back to the zero value */
-void sp_buf_wipe(struct sp_buf *b);                              /* as fini, after overwriting: for secrets */
+void sp_buf_fini(struct sp_buf *b); /* frees; back to the zero value */
+void sp_buf_wipe(struct sp_buf *b); /* as fini, after overwriting: for secrets */
 void sp_buf_append(struct sp_buf *b, const void *p, size_t n);
 void sp_buf_printf(struct sp_buf *b, const char *fmt, ...) SP_PRINTF(2, 3);
-char *sp_buf_reserve(struct sp_buf *b, size_t n);                /* n writable bytes at the end; finish with commit */
+char *sp_buf_reserve(struct sp_buf *b, size_t n); /* n writable bytes at the end; finish with commit */
 static inline void sp_buf_commit(struct sp_buf *b, size_t n)
 {
     b->len += n;
 }
-void sp_buf_consume(struct sp_buf *b, size_t n);                 /* n <= len; an empty buffer keeps its memory */
+void sp_buf_consume(struct sp_buf *b, size_t n); /* n <= len; an empty buffer keeps its memory */
 static inline struct sp_str sp_buf_str(const struct sp_buf *b)
 {
     return sp_str(b->p ? b->p + b->off : "", b->len);

@@ -6,9 +6,18 @@
 #include <string.h>
 
 static const char *const code_names[] = {
-    [SP_OK] = "ok",           [SP_E_USAGE] = "usage",     [SP_E_PARSE] = "parse", [SP_E_INVALID] = "invalid",
-    [SP_E_NOT_FOUND] = "not_found", [SP_E_CONFLICT] = "conflict", [SP_E_LIMIT] = "limit", [SP_E_TIMEOUT] = "timeout",
-    [SP_E_CLOSED] = "closed", [SP_E_IO] = "io",           [SP_E_TLS] = "tls",     [SP_E_PROTO] = "protocol",
+    [SP_OK] = "ok",
+    [SP_E_USAGE] = "usage",
+    [SP_E_PARSE] = "parse",
+    [SP_E_INVALID] = "invalid",
+    [SP_E_NOT_FOUND] = "not_found",
+    [SP_E_CONFLICT] = "conflict",
+    [SP_E_LIMIT] = "limit",
+    [SP_E_TIMEOUT] = "timeout",
+    [SP_E_CLOSED] = "closed",
+    [SP_E_IO] = "io",
+    [SP_E_TLS] = "tls",
+    [SP_E_PROTO] = "protocol",
     [SP_E_UNAVAILABLE] = "unavailable",
 };
 

@@ -1,7 +1,7 @@
 /* Errors of a wrong world: configuration, peers, files, remote calls.
  *
- * A function that can fail for such a reason returns sp_result and takes `struct sp_error *err` last. Whoever started the
- * operation owns the sp_error; it is filled once, where the fact is known, and prefixed on the way up (sp_fail_in).
+ * A function that can fail for such a reason returns sp_result and takes `struct sp_error *err` last. Whoever started
+ * the operation owns the sp_error; it is filled once, where the fact is known, and prefixed on the way up (sp_fail_in).
  * Callers branch on the code, never on the text. The two other kinds of failure are not told here: "not yet" on a byte
  * stream is an sp_io value, and the impossible is sp_assert, which stays in release builds. Any thread. */
 #pragma once
@@ -81,7 +81,8 @@ enum sp_io { SP_IO_OK, SP_IO_AGAIN, SP_IO_EOF, SP_IO_ERROR };
 _Noreturn void sp_panic(const char *file, int line, const char *what);
 #define sp_assert(cond) ((cond) ? (void)0 : sp_panic(__FILE__, __LINE__, #cond))
 
-/* Heap memory that cannot fail: out of memory ends the process. Bound every size that a peer can choose before calling. */
-void *sp_alloc(size_t size);                /* zeroed */
-void *sp_realloc(void *p, size_t size);     /* not zeroed */
+/* Heap memory that cannot fail: out of memory ends the process. Bound every size that a peer can choose before calling.
+ */
+void *sp_alloc(size_t size);            /* zeroed */
+void *sp_realloc(void *p, size_t size); /* not zeroed */
 char *sp_strdup(const char *s);

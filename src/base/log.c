@@ -44,7 +44,8 @@ void sp_log_reopen(void)
     int fd = open_log(log_path);
     if (fd < 0)
         return;
-    dup3(fd, log_fd, O_CLOEXEC); /* same number: a line that is being written elsewhere goes to the old or the new file */
+    dup3(fd, log_fd,
+         O_CLOEXEC); /* same number: a line that is being written elsewhere goes to the old or the new file */
     close(fd);
 }
 

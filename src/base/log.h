@@ -2,8 +2,8 @@
  *
  *   2026-11-21T08:00:00.123Z warn config_rejected revision=12 message="..."
  *
- * `event` is a stable snake_case word that tests may wait for; the text may change. Nothing per request at info or above:
- * that is the access log's job. Never log a secret. */
+ * `event` is a stable snake_case word that tests may wait for; the text may change. Nothing per request at info or
+ * above: that is the access log's job. Never log a secret. */
 #pragma once
 #include "base/error.h"
 

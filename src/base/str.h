@@ -42,7 +42,8 @@ bool sp_str_starts(struct sp_str s, struct sp_str prefix);
 bool sp_str_ends(struct sp_str s, struct sp_str suffix);
 int sp_str_cmp(struct sp_str a, struct sp_str b); /* bytewise, shorter first */
 struct sp_str sp_str_trim(struct sp_str s);       /* SP and HTAB at both ends */
-/* Splits s at the first sep: returns what stands before it and leaves the rest in *s; *s.p is NULL when there was no sep. */
+/* Splits s at the first sep: returns what stands before it and leaves the rest in *s; *s.p is NULL when there was no
+ * sep. */
 struct sp_str sp_str_split(struct sp_str *s, char sep);
 /* Decimal digits only: no sign, no blank, no overflow. */
 SP_MUST bool sp_str_to_u64(struct sp_str s, uint64_t *out);

@@ -17,7 +17,7 @@ SP_MUST sp_result sp_address_parse(struct sp_str text, struct sp_address *out, s
 size_t sp_address_ip(const struct sp_address *a, char out[SP_ADDRESS_TEXT]);   /* without port; v4-mapped as v4 */
 size_t sp_address_text(const struct sp_address *a, char out[SP_ADDRESS_TEXT]); /* with port */
 uint16_t sp_address_port(const struct sp_address *a);
-bool sp_address_eq(const struct sp_address *a, const struct sp_address *b);    /* address and port */
+bool sp_address_eq(const struct sp_address *a, const struct sp_address *b); /* address and port */
 
 /* A network, "10.0.0.0/8" or a single address. */
 struct sp_network {
@@ -29,6 +29,7 @@ bool sp_network_has(const struct sp_network *n, const struct sp_address *a);
 
 /* Sockets are non-blocking and close-on-exec; TCP has NODELAY. */
 SP_MUST sp_result sp_listen(const struct sp_address *at, bool reuseport, int *fd, struct sp_error *err);
-SP_MUST sp_result sp_connect_start(const struct sp_address *to, int *fd, struct sp_error *err); /* connected when writable */
-int sp_connect_result(int fd); /* errno of a finished connect; 0 is success */
+SP_MUST sp_result sp_connect_start(const struct sp_address *to, int *fd,
+                                   struct sp_error *err); /* connected when writable */
+int sp_connect_result(int fd);                            /* errno of a finished connect; 0 is success */
 SP_MUST sp_result sp_local_address(int fd, struct sp_address *out, struct sp_error *err);

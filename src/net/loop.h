@@ -6,16 +6,17 @@
 
 struct sp_loop;
 SP_MUST sp_result sp_loop_new(struct sp_loop **out, struct sp_error *err);
-void sp_loop_free(struct sp_loop *l); /* NULL is fine; runs what is still deferred */
-void sp_loop_run(struct sp_loop *l);  /* until sp_loop_stop */
+void sp_loop_free(struct sp_loop *l);                /* NULL is fine; runs what is still deferred */
+void sp_loop_run(struct sp_loop *l);                 /* until sp_loop_stop */
 void sp_loop_run_once(struct sp_loop *l, bool wait); /* one turn: for tests */
 void sp_loop_stop(struct sp_loop *l);
 uint64_t sp_loop_now(const struct sp_loop *l); /* monotonic ms at the start of this turn; costs nothing */
 /* Any thread: runs fn(arg) on the loop's thread, in the order of posting. Wakes the loop. */
 void sp_loop_post(struct sp_loop *l, void (*fn)(void *), void *arg);
 
-/* Work for the end of this turn, after all callbacks and before the loop sleeps: flushing what callbacks have written, and
- * freeing what they may still stand on. Embedded; queueing twice is one call. Deferred work may defer again: it runs in the same end. */
+/* Work for the end of this turn, after all callbacks and before the loop sleeps: flushing what callbacks have written,
+ * and freeing what they may still stand on. Embedded; queueing twice is one call. Deferred work may defer again: it
+ * runs in the same end. */
 struct sp_deferred {
     struct sp_deferred *next;
     void (*fn)(struct sp_deferred *);
