@@ -1,0 +1,86 @@
+/* Certificates and keys that openssl made, for what sp_pki_issue cannot make: odd names, other key types. Throw-away. */
+#pragma once
+static const char KONG_PEM[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIB7DCCAZMCAgobMAoGCCqGSM49BAMCMIGAMQswCQYDVQQGEwJDQTELMAkGA1UE\n"
+    "CAwCT04xEDAOBgNVBAcMB1Rvcm9udG8xDTALBgNVBAoMBEtvbmcxEDAOBgNVBAsM\n"
+    "B0dhdGV3YXkxETAPBgNVBAMMCEtvbmdTREVUMR4wHAYJKoZIhvcNAQkBFg9rb25n\n"
+    "QGtvbmdocS5jb20wIBcNMjYxMTIxMDgyMjU4WhgPMjEyNjEwMjgwODIyNThaMIGA\n"
+    "MQswCQYDVQQGEwJDQTELMAkGA1UECAwCT04xEDAOBgNVBAcMB1Rvcm9udG8xDTAL\n"
+    "BgNVBAoMBEtvbmcxEDAOBgNVBAsMB0dhdGV3YXkxETAPBgNVBAMMCEtvbmdTREVU\n"
+    "MR4wHAYJKoZIhvcNAQkBFg9rb25nQGtvbmdocS5jb20wWTATBgcqhkjOPQIBBggq\n"
+    "hkjOPQMBBwNCAAS3WY5KzsSF+cqlDdrKgG5uWfoC0FcksdlEPsh4PJiLz22uoupH\n"
+    "WHzXy9uhcZ6QQaXMf24YylQ1jbGKJyfA7xGlMAoGCCqGSM49BAMCA0cAMEQCIB1k\n"
+    "2v1BwTvmPHPo4meoqWUL/w+nO1pFkRE8RcK9DF34AiBGNcSB/2LYwsy9n0e8Vap6\n"
+    "kCAEIefSSfUpHEcn+8DYvQ==\n"
+    "-----END CERTIFICATE-----\n";
+static const char SANS_PEM[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIICGDCCAb6gAwIBAgIUIgtTCFJn4E1UOR0dCh3rgvHLZTAwCgYIKoZIzj0EAwIw\n"
+    "KjEYMBYGA1UECgwPQSwgQiA8Qz47IEQ9RStGMQ4wDAYDVQQDDAUjWm/DqzAgFw0y\n"
+    "NjExMjEwODIzMjBaGA8yMTI2MTAyODA4MjMyMFowKjEYMBYGA1UECgwPQSwgQiA8\n"
+    "Qz47IEQ9RStGMQ4wDAYDVQQDDAUjWm/DqzBZMBMGByqGSM49AgEGCCqGSM49AwEH\n"
+    "A0IABLdZjkrOxIX5yqUN2sqAbm5Z+gLQVySx2UQ+yHg8mIvPba6i6kdYfNfL26Fx\n"
+    "npBBpcx/bhjKVDWNsYonJ8DvEaWjgb8wgbwwgZoGA1UdEQSBkjCBj4IJYS5leGFt\n"
+    "cGxlgRB0ZXN0QGV4YW1wbGUuY29thhBzcGlmZmU6Ly90ZC9ucy94hwQKAQIDhxAg\n"
+    "AQ24AAAAAAAAAAAAAAABpDIwMDERMA8GA1UEAwwIZGlyIG5hbWUxDTALBgNVBAsM\n"
+    "BHVuaXQxDDAKBgNTBAUMA29kZKANBgIqA6AHDAVvdGhlcogDKgMEMB0GA1UdDgQW\n"
+    "BBSf35LUdDd24IpRhoxroJfPDseQkjAKBggqhkjOPQQDAgNIADBFAiEA5K/mESvD\n"
+    "ybTD1GKYFiVmRbCxF16AE+M48tbhVqhSnOkCIANz9hvZkMhUwfxxistpcj9MN6Vp\n"
+    "Ads5bR/IzAxlKTWq\n"
+    "-----END CERTIFICATE-----\n";
+static const char EMPTY_PEM[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIH7MIGjAhRP+XoBZ04VjCjmoeWlcgPoS17n1zAKBggqhkjOPQQDAjAAMCAXDTI2\n"
+    "MTEyMTA4MjI1OFoYDzIxMjYxMDI4MDgyMjU4WjAAMFkwEwYHKoZIzj0CAQYIKoZI\n"
+    "zj0DAQcDQgAEt1mOSs7EhfnKpQ3ayoBubln6AtBXJLHZRD7IeDyYi89trqLqR1h8\n"
+    "18vboXGekEGlzH9uGMpUNY2xiicnwO8RpTAKBggqhkjOPQQDAgNHADBEAiBAeN1G\n"
+    "Ni1YYR59p/AIG1exS6y+9NP3b9rNSOe+i7eKwQIgFoqIISU6lgcRZTTWLXI2mqDL\n"
+    "isqZSOfG+WlX/uvVLt0=\n"
+    "-----END CERTIFICATE-----\n";
+static const char K_KEY[] =
+    "-----BEGIN EC PRIVATE KEY-----\n"
+    "MHcCAQEEIObMPt9+foOpjIeBCfpLf99s5g2pxo3tqcIlC5GcNu2OoAoGCCqGSM49\n"
+    "AwEHoUQDQgAEt1mOSs7EhfnKpQ3ayoBubln6AtBXJLHZRD7IeDyYi89trqLqR1h8\n"
+    "18vboXGekEGlzH9uGMpUNY2xiicnwO8RpQ==\n"
+    "-----END EC PRIVATE KEY-----\n";
+static const char RSA_KEY[] =
+    "-----BEGIN RSA PRIVATE KEY-----\n"
+    "MIIEogIBAAKCAQEAx4glUwaiQF2VtDR8+Ye2uYpEZWB5lKetmZS8PEHAZHvS20dv\n"
+    "l/RKekaOZmgYUnQMSQBShBIr7AocloP002S0Kwh1WF1+rROtHKEsp1mfkLQfF3N2\n"
+    "ePNDZ3sJyXsy31SOrQXCHGScocMvSDpKCi1x7wPuZBl4EmrSn0G/TXRR6fmCcwUt\n"
+    "ACamSUYhPsTM171iIvKFbV1yJaz/fBcvVRaYHFCGpVDk1xzRtlrufFsBvwDqSeDQ\n"
+    "NosyDyL2QorsyeBsesFqzqMtappNuq0zbmPIgy5wiuQk9TzR/nUIqJyVJdvC3MVP\n"
+    "WwgxZJlrcrzFKSwPVFzdLk9skYGSsymAKIiTsQIDAQABAoH/XjpxKbkhseIHxXCa\n"
+    "0LUdRrauyuYTsdi6LkmLm47qFE3eFSEM6N9TTM1YEISYQyrsk0HEpxpXMsMqTBfB\n"
+    "RvVxPnfpiVzaH1NNWpX/KeraN6VvGIIumjOxBu15rfvefyiJ7UKSbKGAdPM0inpl\n"
+    "7btTvFQMHte7HJ0hPFg19GlYcvwmCUELp2TE8vGRlmtL/luxhnA7sTeQW6962xzh\n"
+    "iXPiHuaNF98N308Vtc/XNFaby6Cpqz5OYGJzRDshfM8AXiWXY4Tp8oeUQ2cHw1jP\n"
+    "iqeEjurI+klr0jvlJ4kZloh/GQZMj0b5qprK3+eJhdjdwA9rFrt3jh5af5ZvTaaS\n"
+    "//8tAoGBAPbubzpsRn5MG6QJotmJ6IO/rG74RYw51xV1DLSxjV1FEuxc1qx+nR60\n"
+    "WnyckGhEXkEWko+oK5aWYGwTQPJ2lkgpb3oEWzPCG3/dc+NfFZmKZ3hpOowgePBC\n"
+    "AbSCJjXIOb5zCloBObEk9FzT8l87x7kX/PZPY12m9CYExogr+H6tAoGBAM7cE5xE\n"
+    "KX9Lp4JHj96QHHe/wokmEpdiGxNy/jThS734fQtNZ/C05m0+0Yi6M1BMNEP9udyX\n"
+    "v1rxCvBrxCGfvDMwe451k37Ig8mfBHfP6qDd4rwxNGoMZRH1dV/olgS4jChbToSe\n"
+    "nKvDenUxZHapQhmSSB4QiIrKqlbVgQdcql2VAoGBAMXQatB9rtc8dyQpCAmHPfpV\n"
+    "UXiwcV6Nc21gEGasmheu3yL0mJEk+Q+A4cBT2Cd/JZa004I78Xc4TlQl9HCIaYmz\n"
+    "j/dKiBlllYwQRudN48rVomBGxD0/QkMOTbliTePl28Ri+lbyBlqPxSacL9z00eHI\n"
+    "gsB7BpoexhWy26x4tSAdAoGAMp5t+g4/7VNxARNL5FV1ceQt0WvMnti18XNxOzVq\n"
+    "WGlHCA4AAknyHQeDNKcDyYFsRLsA0Tcc7z8OwzhLvUKeRhR2F60z05FzllHgQQVS\n"
+    "z9ycEBsmTVENJnDfMQH0O+GBApsdQpyhj/J8s9LLV7IhZ6qBFUJMd1ISjr8eHNQT\n"
+    "KGUCgYEA2LVelCyuJNvBn7AGdJHI3YIFwtHZnpvQkZrX0sLmirBJs1aH6msVZnJn\n"
+    "QyV6KC+++1zQ4uFdIQ94UgmjwizrvY3wmJBs1xF3SwKa38R1iQBgHPwFOBFNYchv\n"
+    "t+871BpBS8N2VSS2sAj3jultbi2nuN5NY9EdkblJ+lAHmyj2Va4=\n"
+    "-----END RSA PRIVATE KEY-----\n";
+static const char ED_KEY[] =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MC4CAQAwBQYDK2VwBCIEIJJjKR8zauMQLeMN+qztAc08fEKTqGRxX+Z7dD18wO+E\n"
+    "-----END PRIVATE KEY-----\n";
+static const char ENC_KEY[] =
+    "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+    "MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAjZq6G/SfL37wICCAAw\n"
+    "DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEEi+lpCpHOOY0mfDPMJ6+UIEgZDY\n"
+    "j0+nC9KT+nzS6LYo0vs9mHDwEtKNgQvQH7mMtsrkhFA19fg6qXmVeyD57CUK7FiD\n"
+    "zVGK5LiXp4lQo0FvHrCRbPf5IPIqYKpBY+KOtTf0bA79LU89r4BjybCqUODHerAd\n"
+    "zyYGQefYAVQmfvQ2KidGTfZZt7eaSbm0nxCMWYpppWI3pB+HANHiTA8P+9RCzoY=\n"
+    "-----END ENCRYPTED PRIVATE KEY-----\n";
