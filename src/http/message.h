@@ -76,9 +76,11 @@ struct sp_response_head {
     uint64_t content_length;
     bool has_length;
     bool keep_alive;
+    struct sp_str upgrade;   /* h1, 101: the protocol switched to (426: those offered); else empty. Not among the fields */
     struct sp_fields fields;
 };
 
+/* id may be SP_FIELD_OTHER for any name: it is looked up then. */
 void sp_fields_add(struct sp_fields *f, struct sp_arena *a, enum sp_field_id id, struct sp_str name, struct sp_str value);
 /* First live field of that name; NULL when there is none. */
 struct sp_field *sp_fields_find(const struct sp_fields *f, struct sp_str name);
@@ -94,5 +96,11 @@ bool sp_field_name_same(struct sp_str a, struct sp_str b);
  * out, whatever side it came from (re-serialise, never forward raw). */
 bool sp_token_valid(struct sp_str s);
 bool sp_field_value_valid(struct sp_str s);
+/* "host" or "host:port" as Host and :authority may carry it: a name of letters, digits, '-', '_' and '.', or an IP
+ * literal; the port in digits, 1 to 65535. No user information, not empty. */
+bool sp_authority_valid(struct sp_str s);
+/* May a field of this name come in a trailer section? Not those that frame, route, authenticate or carry an identity
+ * (RFC 9110 6.5.1, RFC 9440 2.4). */
+bool sp_trailer_allowed(struct sp_str name);
 /* The standard phrase of a status code; "Unknown" for others. */
 const char *sp_status_phrase(unsigned status);
