@@ -1,0 +1,248 @@
+#include "plugin/cert_auth.h"
+#include "base/log.h"
+#include "plugin/cert_names.h"
+#include "plugin/identity.h"
+#include "plugin/verdict_cache.h"
+
+enum { FAILURE_TTL_S = 1 }; /* why a chain failed may pass (not yet valid), so it is remembered for a moment only */
+
+static const char no_certificate[] = "No required TLS certificate was sent";
+static const char not_verified[] = "TLS certificate failed verification";
+
+/* --- compile --- */
+
+static sp_result read_consumer_by(const struct dp_cert_auth_config *c, struct dp_cert_auth *out, struct sp_error *err)
+{
+    for (size_t i = 0; i < c->num_consumer_by; i++) {
+        if (out->num_by == 2)
+            return sp_fail(err, SP_E_INVALID, "config.consumer_by: more than two entries");
+        if (strcmp(c->consumer_by[i], "username") == 0)
+            out->by[out->num_by++] = DP_BY_USERNAME;
+        else if (strcmp(c->consumer_by[i], "custom_id") == 0)
+            out->by[out->num_by++] = DP_BY_CUSTOM_ID;
+        else
+            return sp_fail(err, SP_E_INVALID, "config.consumer_by[%zu]: expected one of: username, custom_id", i);
+    }
+    return sp_ok();
+}
+
+static sp_result read_group_by(const char *word, enum dp_group_by *out, struct sp_error *err)
+{
+    if (!word)
+        *out = DP_GROUP_NONE;
+    else if (strcmp(word, "CN") == 0)
+        *out = DP_GROUP_CN;
+    else if (strcmp(word, "DN") == 0)
+        *out = DP_GROUP_DN;
+    else
+        return sp_fail(err, SP_E_INVALID, "config.authenticated_group_by: expected one of: CN, DN");
+    return sp_ok();
+}
+
+static char *const *dup_words(struct sp_arena *a, char *const *v, size_t num)
+{
+    char **out = SP_NEW_N(a, char *, num + 1);
+    for (size_t i = 0; i < num; i++)
+        out[i] = sp_arena_strdup(a, v[i]);
+    return out;
+}
+
+/* A CA that is not there breaks the instance, not the revision: it answers 500 until the CA comes (kong-behaviour D13).
+ */
+static sp_result read_trust(const struct dp_directory *d, const struct dp_cert_auth_config *c, struct dp_cert_auth *out,
+                            struct sp_error *err)
+{
+    if (c->num_ca_certificates == 0)
+        return sp_fail(err, SP_E_INVALID, "config.ca_certificates: required field missing");
+    struct sp_error why;
+    sp_result r =
+        dp_directory_trust(d, c->ca_certificates, c->num_ca_certificates, c->allow_partial_chain, &out->trust, &why);
+    if (r.code == SP_E_NOT_FOUND) {
+        out->trust = NULL;
+        sp_log(SP_ERROR, "plugin_broken", "[%s] reason=\"%s\": every request that it guards is answered with 500",
+               out->tag, why.text);
+        return sp_ok();
+    }
+    return sp_failed(r) ? sp_fail(err, r.code, "config.ca_certificates: %s", why.text) : r;
+}
+
+sp_result dp_cert_auth_compile(struct sp_arena *a, const struct dp_directory *d, const struct dp_cert_auth_config *c,
+                               struct dp_cert_auth *out, struct sp_error *err)
+{
+    out->ws = sp_arena_dup(a, dp_workspace(c->ws));
+    SP_TRY(read_trust(d, c, out, err));
+    SP_TRY(read_consumer_by(c, out, err));
+    SP_TRY(read_group_by(c->authenticated_group_by, &out->group_by, err));
+    out->skip_lookup = c->skip_consumer_lookup;
+    out->anonymous_name = sp_arena_dup(a, sp_str_z(c->anonymous));
+    out->default_name = sp_arena_dup(a, sp_str_z(c->default_consumer));
+    if (out->anonymous_name.len)
+        out->anonymous = dp_directory_consumer(d, out->ws, out->anonymous_name);
+    if (out->default_name.len)
+        out->default_consumer = dp_directory_consumer(d, out->ws, out->default_name);
+    out->num_dirname = c->num_san_dirname_matcher;
+    out->dirname = dup_words(a, c->san_dirname_matcher, c->num_san_dirname_matcher);
+    return sp_ok();
+}
+
+/* --- judging a chain, once --- */
+
+/* kong-behaviour 1.1.4, steps 1 to 3. */
+static void find_consumer(const struct dp_cert_auth *c, const struct dp_directory *d, const struct sp_str *names,
+                          size_t num, struct sp_str anchor, struct dp_cert_result *out)
+{
+    const struct sp_str cas[] = {anchor, sp_str("", 0)};
+    for (size_t s = 0; s < 2; s++)
+        for (size_t i = 0; i < num; i++) {
+            const struct dp_mapping *m = dp_directory_mapping(d, c->ws, names[i], cas[s]);
+            if (!m)
+                continue;
+            out->consumer = m->consumer;
+            out->credential_id = m->id;
+            return;
+        }
+    for (size_t b = 0; b < c->num_by; b++)
+        for (size_t i = 0; i < num; i++) {
+            bool by_name = c->by[b] == DP_BY_USERNAME;
+            const struct dp_consumer *found = by_name ? dp_directory_consumer_username(d, c->ws, names[i])
+                                                      : dp_directory_consumer_custom_id(d, c->ws, names[i]);
+            if (!found)
+                continue;
+            out->consumer = found;
+            out->credential_id = by_name ? found->username : found->custom_id; /* equal to the name that matched */
+            return;
+        }
+}
+
+/* Everything that is kept lives in `keep`; the certificate's own structures are gone afterwards. */
+static const char *identify(const struct dp_cert_auth *c, const struct dp_directory *d, struct sp_str leaf,
+                            struct sp_str anchor, struct sp_arena *keep, struct dp_cert_result *out)
+{
+    struct sp_arena *scratch = sp_arena_new(4096);
+    struct sp_cert_info info;
+    struct sp_error err;
+    const char *failed = NULL;
+    if (sp_failed(sp_cert_read(leaf, scratch, &info, &err))) {
+        failed = "certificate holds a malformed name";
+        goto out;
+    }
+    struct sp_str *names;
+    size_t num = dp_cert_names(scratch, &info, c->dirname, c->skip_lookup ? 0 : c->num_dirname, &names);
+    if (!c->skip_lookup)
+        find_consumer(c, d, names, num, anchor, out);
+    if (out->consumer || (!c->skip_lookup && !c->default_consumer))
+        goto out; /* nobody will be shown the certificate's names */
+    out->dn = sp_arena_dup(keep, info.subject_dn);
+    out->san = dp_cert_names_join(keep, names, num);
+    out->cn = sp_arena_dup(keep, info.cn);
+    if ((out->dn.len && !sp_field_value_valid(out->dn)) || (out->san.len && !sp_field_value_valid(out->san)))
+        failed = "certificate holds a name that no header field can carry";
+out:
+    sp_arena_free(scratch);
+    return failed;
+}
+
+static const struct dp_cert_result *judge(const struct dp_cert_auth *c, struct dp_call *call,
+                                          const struct dp_presented *p, int64_t now)
+{
+    struct sp_arena *keep;
+    struct dp_cert_result *r = dp_verdict_put(call->cache, c, p->digest, &keep);
+    struct sp_verdict v;
+    sp_verify_chain(c->trust->set, p->chain, p->num, now, &v);
+    r->from = now;
+    r->failed = v.reason;
+    if (v.ok)
+        r->failed = identify(c, call->directory, p->chain[0], c->trust->ids[v.anchor], keep, r);
+    r->until = r->failed ? now + FAILURE_TTL_S : v.not_after;
+    return r;
+}
+
+/* --- access --- */
+
+static enum dp_verdict fail(const struct dp_cert_auth *c, struct dp_call *call, const char *message, const char *reason)
+{
+    bool rescued = c->anonymous_name.len != 0;
+    sp_log(rescued ? SP_DEBUG : SP_NOTICE, c->event, "[%s] request_id=%s reason=\"%s\"", c->tag, call->request_id,
+           reason);
+    if (rescued)
+        return dp_identity_fall_back(call, c->anonymous_name, c->anonymous);
+    return dp_reply(call, 401, message);
+}
+
+static enum dp_verdict fail_verification(const struct dp_cert_auth *c, struct dp_call *call, const char *reason)
+{
+    call->client_verify = DP_VERIFY_FAILED;
+    call->client_verify_reason = reason;
+    return fail(c, call, not_verified, reason);
+}
+
+static enum dp_verdict fail_without_certificate(const struct dp_cert_auth *c, struct dp_call *call,
+                                                const struct dp_presented *p)
+{
+    call->client_verify = DP_VERIFY_NONE;
+    enum dp_verdict v = fail(c, call, no_certificate,
+                             p->never_asked ? "the handshake did not ask for a certificate" : "no certificate");
+    call->wants_certificate = v == DP_REPLY && call->reply_status == 401 && p->never_asked;
+    return v;
+}
+
+/* The certificate itself is the identity: its names go to the upstream. */
+static void publish_certificate(struct dp_call *call, const struct dp_cert_result *r)
+{
+    dp_identity_publish(call, sp_arena_dup(call->arena, r->dn), sp_arena_dup(call->arena, r->san));
+}
+
+static enum dp_verdict accept_any(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_cert_result *r)
+{
+    dp_identity_authenticated(call, NULL, sp_str("", 0));
+    struct sp_str group = c->group_by == DP_GROUP_CN ? r->cn : c->group_by == DP_GROUP_DN ? r->dn : sp_str("", 0);
+    if (group.len) {
+        call->authenticated_groups = SP_NEW(call->arena, struct sp_str);
+        call->authenticated_groups[0] = sp_arena_dup(call->arena, group);
+        call->num_authenticated_groups = 1;
+    }
+    publish_certificate(call, r);
+    return DP_NEXT;
+}
+
+/* A valid certificate that is nobody's. A default consumer that is missing is a fault of the config, so `anonymous`
+ * does not cover it up (kong-behaviour 1.1.3 step 6). */
+static enum dp_verdict accept_default(const struct dp_cert_auth *c, struct dp_call *call,
+                                      const struct dp_cert_result *r)
+{
+    if (!c->default_consumer) {
+        sp_log(SP_NOTICE, c->event, "[%s] request_id=%s reason=\"default consumer %.*s does not exist\"", c->tag,
+               call->request_id, SP_FMT(c->default_name));
+        return dp_reply(call, 401, "Unauthorized");
+    }
+    dp_identity_authenticated(call, c->default_consumer, sp_str("", 0));
+    publish_certificate(call, r);
+    return DP_NEXT;
+}
+
+enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p)
+{
+    if (c->anonymous_name.len && call->has_credential)
+        return DP_NEXT;
+    if (!c->trust)
+        return dp_reply(call, 500, "An unexpected error occurred");
+    if (p->num == 0)
+        return fail_without_certificate(c, call, p);
+    int64_t now = sp_clock_wall_s(call->clock);
+    const struct dp_cert_result *r = dp_verdict_find(call->cache, c, p->digest, now);
+    if (!r)
+        r = judge(c, call, p, now);
+    if (r->failed)
+        return fail_verification(c, call, r->failed);
+    call->client_verify = DP_VERIFY_SUCCESS;
+    if (c->skip_lookup)
+        return accept_any(c, call, r);
+    if (r->consumer) {
+        dp_identity_authenticated(call, r->consumer, r->credential_id);
+        dp_identity_publish(call, sp_str("", 0), sp_str("", 0));
+        return DP_NEXT;
+    }
+    if (c->default_name.len)
+        return accept_default(c, call, r);
+    return fail_verification(c, call, "no consumer has a name of this certificate");
+}

@@ -1,0 +1,42 @@
+/* The one pipeline from a certificate chain to an identity: verify, names, consumer, headers
+ * (kong-behaviour 1.1.3, 1.1.4). The plugins that use it differ only in where the chain comes from. Immutable after
+ * compile, shared by workers. */
+#pragma once
+#include "plugin/directory.h"
+
+enum dp_consumer_by { DP_BY_USERNAME, DP_BY_CUSTOM_ID };
+enum dp_group_by { DP_GROUP_NONE, DP_GROUP_CN, DP_GROUP_DN };
+
+struct dp_cert_auth {
+    const char *tag, *event; /* of the log: "mtls-auth", "mtls_auth_failed" */
+    struct sp_str ws;
+    const struct dp_trust *trust;               /* NULL: a CA is missing; every request gets 500, never a smaller set */
+    struct sp_str anonymous_name, default_name; /* empty: not configured */
+    const struct dp_consumer *anonymous, *default_consumer; /* NULL: configured but missing */
+    enum dp_consumer_by by[2];
+    size_t num_by;
+    bool skip_lookup;
+    enum dp_group_by group_by;
+    char *const *dirname; /* attributes of a directoryName that count as names; none: all */
+    size_t num_dirname;
+};
+
+/* What a config has in common with those of the other plugins. Strings are borrowed from the message. */
+struct dp_cert_auth_config {
+    const char *ws, *anonymous, *default_consumer, *authenticated_group_by; /* NULL: unset */
+    char *const *ca_certificates, *const *consumer_by, *const *san_dirname_matcher;
+    size_t num_ca_certificates, num_consumer_by, num_san_dirname_matcher;
+    bool skip_consumer_lookup, allow_partial_chain;
+};
+SP_MUST sp_result dp_cert_auth_compile(struct sp_arena *a, const struct dp_directory *d,
+                                       const struct dp_cert_auth_config *c, struct dp_cert_auth *out,
+                                       struct sp_error *err);
+
+/* The certificate as it was presented. */
+struct dp_presented {
+    const struct sp_str *chain; /* DER, leaf first */
+    size_t num;                 /* 0: none */
+    const uint8_t *digest;      /* 32 bytes, names the chain */
+    bool never_asked;           /* none, because the handshake did not ask: the answer may become 421 */
+};
+enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p);

@@ -1,0 +1,247 @@
+#include "plugin/directory.h"
+#include "base/map.h"
+
+/* Mappings of one subject name, one for each CA; few, so a list. */
+struct mapping {
+    struct dp_mapping pub;
+    struct sp_str ca_id;
+    int64_t created_at;
+    struct mapping *next;
+};
+
+struct workspace {
+    struct sp_map *usernames, *custom_ids; /* to struct dp_consumer */
+    struct sp_map *mappings;               /* subject name to the first struct mapping */
+};
+
+struct dp_directory {
+    struct sp_arena *arena;
+    struct sp_map *cas, *consumers; /* by id */
+    struct sp_map *workspaces;
+    struct sp_map *trusts;    /* by flag and ids: struct dp_trust */
+    struct sp_map *instances; /* by the address of the message: struct dp_instance */
+};
+
+struct dp_directory *dp_directory_new(struct sp_arena *a)
+{
+    struct dp_directory *d = SP_NEW(a, struct dp_directory);
+    d->arena = a;
+    d->cas = sp_map_new(a, 4);
+    d->consumers = sp_map_new(a, 8);
+    d->workspaces = sp_map_new(a, 4);
+    d->trusts = sp_map_new(a, 4);
+    d->instances = sp_map_new(a, 4);
+    return d;
+}
+
+struct sp_str dp_workspace(const char *ws)
+{
+    return ws && *ws ? sp_str_z(ws) : SP_STR("default");
+}
+
+/* --- CA certificates --- */
+
+sp_result dp_directory_add_ca(struct dp_directory *d, const Sallyport__V1__CaCertificate *ca, struct sp_error *err)
+{
+    struct sp_der_list list;
+    if (sp_failed(sp_pem_certificates(sp_str_z(ca->cert), d->arena, &list, err)))
+        return sp_fail_in(err, "cert");
+    if (list.num != 1)
+        return sp_fail(err, SP_E_INVALID, "cert: %zu certificates where one belongs", list.num);
+    struct dp_ca *c = SP_NEW(d->arena, struct dp_ca);
+    c->id = sp_arena_dup(d->arena, sp_str_z(ca->id));
+    c->der = list.v[0];
+    if (!sp_map_put(d->cas, c->id, c))
+        return sp_fail(err, SP_E_CONFLICT, "id: two CA certificates named %.*s", SP_FMT(c->id));
+    return sp_ok();
+}
+
+const struct dp_ca *dp_directory_ca(const struct dp_directory *d, struct sp_str id)
+{
+    return sp_map_get(d->cas, id);
+}
+
+static struct sp_str trust_key(struct sp_arena *a, char *const *ids, size_t num, bool partial)
+{
+    size_t len = 1;
+    for (size_t i = 0; i < num; i++)
+        len += strlen(ids[i]) + 1;
+    char *p = sp_arena_alloc(a, len), *at = p;
+    *at++ = partial ? 'p' : 'f';
+    for (size_t i = 0; i < num; i++) {
+        size_t n = strlen(ids[i]);
+        memcpy(at, ids[i], n + 1); /* with the NUL: no two lists have one key */
+        at += n + 1;
+    }
+    return sp_str(p, len);
+}
+
+sp_result dp_directory_trust(const struct dp_directory *d, char *const *ids, size_t num, bool allow_partial_chain,
+                             const struct dp_trust **out, struct sp_error *err)
+{
+    struct sp_str key = trust_key(d->arena, ids, num, allow_partial_chain);
+    if ((*out = sp_map_get(d->trusts, key)))
+        return sp_ok();
+    struct sp_str *ders = SP_NEW_N(d->arena, struct sp_str, num + 1),
+                  *names = SP_NEW_N(d->arena, struct sp_str, num + 1);
+    for (size_t i = 0; i < num; i++) {
+        const struct dp_ca *ca = dp_directory_ca(d, sp_str_z(ids[i]));
+        if (!ca)
+            return sp_fail(err, SP_E_NOT_FOUND, "CA Certificate '%s' does not exist", ids[i]);
+        ders[i] = ca->der;
+        names[i] = ca->id;
+    }
+    struct dp_trust *t = SP_NEW(d->arena, struct dp_trust);
+    t->ids = names;
+    t->num = num;
+    SP_TRY(sp_ca_set_compile(d->arena, ders, num, allow_partial_chain, &t->set, err));
+    sp_map_put(d->trusts, key, t);
+    *out = t;
+    return sp_ok();
+}
+
+/* --- consumers --- */
+
+static struct workspace *workspace_of(struct dp_directory *d, struct sp_str name)
+{
+    struct workspace *w = sp_map_get(d->workspaces, name);
+    if (w)
+        return w;
+    w = SP_NEW(d->arena, struct workspace);
+    w->usernames = sp_map_new(d->arena, 8);
+    w->custom_ids = sp_map_new(d->arena, 4);
+    w->mappings = sp_map_new(d->arena, 4);
+    sp_map_put(d->workspaces, sp_arena_dup(d->arena, name), w);
+    return w;
+}
+
+static struct sp_str dup_text(struct dp_directory *d, const char *z)
+{
+    return z && *z ? sp_arena_dup(d->arena, sp_str_z(z)) : sp_str("", 0);
+}
+
+/* Two mappings for one name under one CA: the older one counts, whatever order they come in. */
+static bool is_older(const struct mapping *a, const struct mapping *b)
+{
+    return a->created_at != b->created_at ? a->created_at < b->created_at : sp_str_cmp(a->pub.id, b->pub.id) < 0;
+}
+
+static void add_mapping(struct dp_directory *d, struct workspace *w, const struct dp_consumer *consumer,
+                        const Sallyport__V1__MtlsAuthCredential *m)
+{
+    struct mapping *made = SP_NEW(d->arena, struct mapping);
+    made->pub.id = dup_text(d, m->id);
+    made->pub.consumer = consumer;
+    made->ca_id = dup_text(d, m->ca_certificate ? m->ca_certificate->id : NULL);
+    made->created_at = m->created_at;
+    struct sp_str subject = dup_text(d, m->subject_name);
+    struct mapping *first = sp_map_get(w->mappings, subject);
+    if (!first) {
+        sp_map_put(w->mappings, subject, made);
+        return;
+    }
+    for (struct mapping *it = first; it; it = it->next) {
+        if (!sp_str_eq(it->ca_id, made->ca_id))
+            continue;
+        struct mapping *next = it->next;
+        if (is_older(made, it)) {
+            *it = *made;
+            it->next = next;
+        }
+        return;
+    }
+    made->next = first->next;
+    first->next = made;
+}
+
+void dp_directory_add_consumer(struct dp_directory *d, const Sallyport__V1__ConsumerResource *r)
+{
+    const Sallyport__V1__Consumer *from = r->consumer;
+    if (!from)
+        return;
+    struct workspace *w = workspace_of(d, dp_workspace(from->ws));
+    struct dp_consumer *c = SP_NEW(d->arena, struct dp_consumer);
+    c->id = dup_text(d, from->id);
+    c->username = dup_text(d, from->username);
+    c->custom_id = dup_text(d, from->custom_id);
+    c->num_groups = r->n_groups;
+    c->groups = r->n_groups ? SP_NEW_N(d->arena, struct sp_str, r->n_groups) : NULL;
+    for (size_t i = 0; i < r->n_groups; i++)
+        c->groups[i] = dup_text(d, r->groups[i]);
+    sp_map_put(d->consumers, c->id, c);
+    if (c->username.len)
+        sp_map_put(w->usernames, c->username, c);
+    if (c->custom_id.len)
+        sp_map_put(w->custom_ids, c->custom_id, c);
+    for (size_t i = 0; i < r->n_mtls_auth_credentials; i++)
+        add_mapping(d, w, c, r->mtls_auth_credentials[i]);
+}
+
+const struct dp_consumer *dp_directory_consumer_id(const struct dp_directory *d, struct sp_str id)
+{
+    return sp_map_get(d->consumers, id);
+}
+
+const struct dp_consumer *dp_directory_consumer_username(const struct dp_directory *d, struct sp_str ws,
+                                                         struct sp_str username)
+{
+    const struct workspace *w = sp_map_get(d->workspaces, ws);
+    return w ? sp_map_get(w->usernames, username) : NULL;
+}
+
+const struct dp_consumer *dp_directory_consumer_custom_id(const struct dp_directory *d, struct sp_str ws,
+                                                          struct sp_str custom_id)
+{
+    const struct workspace *w = sp_map_get(d->workspaces, ws);
+    return w ? sp_map_get(w->custom_ids, custom_id) : NULL;
+}
+
+const struct dp_consumer *dp_directory_consumer(const struct dp_directory *d, struct sp_str ws, struct sp_str name)
+{
+    const struct dp_consumer *c = dp_directory_consumer_id(d, name);
+    return c ? c : dp_directory_consumer_username(d, ws, name);
+}
+
+const struct dp_mapping *dp_directory_mapping(const struct dp_directory *d, struct sp_str ws,
+                                              struct sp_str subject_name, struct sp_str ca_id)
+{
+    const struct workspace *w = sp_map_get(d->workspaces, ws);
+    const struct mapping *m = w ? sp_map_get(w->mappings, subject_name) : NULL;
+    while (m && !sp_str_eq(m->ca_id, ca_id))
+        m = m->next;
+    return m ? &m->pub : NULL;
+}
+
+/* --- plugin instances --- */
+
+static unsigned protocols_of(const Sallyport__V1__Plugin *p)
+{
+    static const struct {
+        const char *word;
+        unsigned bit;
+    } words[] = {{"http", DP_HTTP}, {"https", DP_HTTPS}, {"grpc", DP_GRPC}, {"grpcs", DP_GRPCS}};
+    unsigned bits = 0;
+    for (size_t i = 0; i < p->n_protocols; i++)
+        for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+            if (strcmp(p->protocols[i], words[w].word) == 0)
+                bits |= words[w].bit;
+    return p->n_protocols ? bits : DP_HTTP | DP_HTTPS | DP_GRPC | DP_GRPCS;
+}
+
+sp_result dp_directory_instance(const struct dp_directory *d, const Sallyport__V1__Plugin *p,
+                                const struct dp_instance **out, struct sp_error *err)
+{
+    struct sp_str key = sp_str(&p, sizeof p);
+    if ((*out = sp_map_get(d->instances, key)))
+        return sp_ok();
+    struct dp_instance *i = SP_NEW(d->arena, struct dp_instance);
+    i->plugin = p;
+    i->kind = dp_plugin_kind_of(p->config_case);
+    if (!i->kind)
+        return sp_fail(err, SP_E_INVALID, "name: this data plane cannot run plugin '%s'", p->name ? p->name : "");
+    i->protocols = protocols_of(p);
+    SP_TRY(i->kind->compile(d->arena, d, p, &i->config, err));
+    sp_map_put(d->instances, sp_arena_dup(d->arena, key), i);
+    *out = i;
+    return sp_ok();
+}

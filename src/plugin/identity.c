@@ -1,0 +1,82 @@
+#include "plugin/identity.h"
+
+/* Also those that only other plugins set: a client must not bring them past authentication. */
+static const struct sp_str managed[] = {
+    {"X-Consumer-ID", 13},           {"X-Consumer-Custom-ID", 20}, {"X-Consumer-Username", 19},
+    {"X-Credential-Identifier", 23}, {"X-Anonymous-Consumer", 20}, {"X-Client-Cert-Dn", 16},
+    {"X-Client-Cert-San", 17},       {"X-Consumer-Groups", 17},    {"X-Authenticated-Groups", 22},
+    {"X-Credential-Username", 21},
+};
+enum {
+    ID,
+    CUSTOM_ID,
+    USERNAME,
+    CREDENTIAL,
+    ANONYMOUS,
+    CERT_DN,
+    CERT_SAN,
+    NUM_MANAGED = sizeof managed / sizeof *managed
+};
+
+/* One pass over the fields instead of one for each name. */
+static void remove_managed(struct sp_fields *f)
+{
+    for (uint32_t i = 0; i < f->len; i++) {
+        struct sp_field *field = &f->v[i];
+        if (field->removed || field->name.len < 13 || sp_lower((unsigned char)field->name.p[0]) != 'x')
+            continue;
+        for (size_t m = 0; m < NUM_MANAGED && !field->removed; m++)
+            field->removed = field->name.len == managed[m].len && sp_field_name_same(field->name, managed[m]);
+    }
+}
+
+static void add(struct dp_call *call, int which, struct sp_str value)
+{
+    if (value.len && sp_field_value_valid(value)) /* a name that is no field value is not sent, rather than broken up */
+        sp_fields_add(&call->request->fields, call->arena, SP_FIELD_OTHER, managed[which], value);
+}
+
+void dp_identity_publish(struct dp_call *call, struct sp_str cert_dn, struct sp_str cert_san)
+{
+    remove_managed(&call->request->fields);
+    const struct dp_consumer *c = call->consumer;
+    if (c) {
+        add(call, ID, c->id);
+        add(call, CUSTOM_ID, c->custom_id);
+        add(call, USERNAME, c->username);
+    }
+    if (c && !call->has_credential)
+        add(call, ANONYMOUS, SP_STR("true"));
+    else if (c)
+        add(call, CREDENTIAL, call->credential_id);
+    add(call, CERT_DN, cert_dn);
+    add(call, CERT_SAN, cert_san);
+}
+
+void dp_identity_authenticated(struct dp_call *call, const struct dp_consumer *consumer, struct sp_str credential_id)
+{
+    call->consumer = consumer;
+    call->has_credential = true;
+    call->credential_id = credential_id;
+    call->authenticated_groups = NULL;
+    call->num_authenticated_groups = 0;
+}
+
+void dp_identity_anonymous(struct dp_call *call, const struct dp_consumer *consumer)
+{
+    dp_identity_authenticated(call, consumer, sp_str("", 0));
+    call->has_credential = false;
+    dp_identity_publish(call, sp_str("", 0), sp_str("", 0));
+}
+
+enum dp_verdict dp_identity_fall_back(struct dp_call *call, struct sp_str configured,
+                                      const struct dp_consumer *consumer)
+{
+    if (!consumer)
+        return dp_reply(
+            call, 500,
+            sp_arena_printf(call->arena, "anonymous consumer %.*s is configured but doesn't exist", SP_FMT(configured))
+                .p);
+    dp_identity_anonymous(call, consumer);
+    return DP_NEXT;
+}

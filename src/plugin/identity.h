@@ -1,0 +1,17 @@
+/* Who the client is, as the upstream is told: the managed header fields of kong-behaviour 1.0. Shared by every
+ * authentication plugin. */
+#pragma once
+#include "plugin/plugin.h"
+
+/* Removes every managed field in every spelling, whatever the client sent, then adds those that the call's
+ * authentication context says: consumer, credential_id, anonymous (a consumer without a credential). Empty values add
+ * nothing. cert_dn and cert_san (may be empty) must be valid field values and live as long as the call. */
+void dp_identity_publish(struct dp_call *call, struct sp_str cert_dn, struct sp_str cert_san);
+
+/* Outcomes of an authentication plugin; each replaces what an earlier plugin found. */
+void dp_identity_authenticated(struct dp_call *call, const struct dp_consumer *consumer, struct sp_str credential_id);
+void dp_identity_anonymous(struct dp_call *call, const struct dp_consumer *consumer);
+
+/* The fallback of a plugin that could not authenticate: 500 where the configured consumer does not exist (NULL). */
+enum dp_verdict dp_identity_fall_back(struct dp_call *call, struct sp_str configured,
+                                      const struct dp_consumer *consumer);
