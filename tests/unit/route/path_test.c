@@ -1,9 +1,5 @@
 #include "route/router.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
+#include "test.h"
 
 static void normalise(const char *in, const char *want)
 {
