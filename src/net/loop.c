@@ -22,6 +22,8 @@ struct posted {
 struct sp_loop {
     struct ev_loop *ev;
     ev_prepare end_of_turn;
+    ev_check start_of_turn;
+    uint64_t now_ms;
     ev_async wake;
     struct sp_deferred *deferred, **deferred_tail;
     pthread_mutex_t lock; /* guards posted, the only thing that other threads touch */
@@ -45,6 +47,14 @@ static void on_end_of_turn(struct ev_loop *ev, ev_prepare *w, int events)
     (void)ev;
     (void)events;
     run_deferred(w->data);
+}
+
+/* libev's own "now" is wall time, which may jump: deadlines need the monotonic clock. */
+static void on_start_of_turn(struct ev_loop *ev, ev_check *w, int events)
+{
+    (void)ev;
+    (void)events;
+    ((struct sp_loop *)w->data)->now_ms = sp_clock_mono_ms(&sp_clock_system);
 }
 
 static void run_posted(struct sp_loop *l)
@@ -83,6 +93,12 @@ sp_result sp_loop_new(struct sp_loop **out, struct sp_error *err)
     l->end_of_turn.data = l;
     ev_prepare_start(ev, &l->end_of_turn);
     ev_unref(ev);
+    ev_check_init(&l->start_of_turn, on_start_of_turn);
+    ev_set_priority(&l->start_of_turn, EV_MAXPRI);
+    l->start_of_turn.data = l;
+    ev_check_start(ev, &l->start_of_turn);
+    ev_unref(ev);
+    l->now_ms = sp_clock_mono_ms(&sp_clock_system);
     ev_async_init(&l->wake, on_wake);
     l->wake.data = l;
     ev_async_start(ev, &l->wake);
@@ -98,6 +114,8 @@ void sp_loop_free(struct sp_loop *l)
     run_deferred(l);
     ev_ref(l->ev);
     ev_prepare_stop(l->ev, &l->end_of_turn);
+    ev_ref(l->ev);
+    ev_check_stop(l->ev, &l->start_of_turn);
     ev_async_stop(l->ev, &l->wake);
     ev_loop_destroy(l->ev);
     pthread_mutex_destroy(&l->lock);
@@ -122,7 +140,7 @@ void sp_loop_stop(struct sp_loop *l)
 
 uint64_t sp_loop_now(const struct sp_loop *l)
 {
-    return (uint64_t)(ev_now(l->ev) * 1000);
+    return l->now_ms;
 }
 
 void sp_loop_post(struct sp_loop *l, void (*fn)(void *), void *arg)
