@@ -1,0 +1,223 @@
+/* HTTP/2 from clients: many exchanges on a connection. Frames are made at the flush at the end of a turn, so what
+ * several upstreams answered in one turn leaves in one send. */
+#include "proxy/exchange.h"
+
+enum { STAGE_MAX = 65536 }; /* plaintext that is made before the socket is tried */
+
+static const struct dp_down_ops ops;
+
+/* --- what the exchange asks for --- */
+
+static void h2_respond(struct dp_exchange *x, struct sp_response_head *head, bool end)
+{
+    if (!x->stream)
+        return;
+    x->response_ended = end && head->status >= 200;
+    if (!sp_h2_respond(x->stream, head, end && head->status >= 200))
+        sp_h2_reset(x->stream, 2 /* INTERNAL_ERROR, RFC 9113 7 */);
+    dp_conn_dirty(x->conn);
+}
+
+static bool h2_data(struct dp_exchange *x, struct sp_str bytes)
+{
+    struct dp_conn *c = x->conn;
+    if (!x->stream || c->state != DP_CONN_OPEN)
+        return true;
+    struct sp_buf *stage = dp_conn_stage(c);
+    bool all = sp_h2_data(x->stream, bytes, false, stage, dp_conn_blocked(c) ? 0 : STAGE_MAX);
+    if (stage->len >= STAGE_MAX / 2 && !c->in_recv && !dp_conn_blocked(c))
+        dp_conn_write(
+            c, (struct sp_str){0}); /* seal and send what is staged now: a large body should not wait for the turn */
+    dp_conn_dirty(c);
+    return all;
+}
+
+static void h2_end(struct dp_exchange *x, const struct sp_fields *trailers)
+{
+    struct dp_conn *c = x->conn;
+    if (!x->stream || x->response_ended || c->state != DP_CONN_OPEN)
+        return;
+    x->response_ended = true;
+    if (trailers) {
+        sp_h2_trailers(x->stream, trailers);
+    } else {
+        size_t max = dp_conn_blocked(c) ? 0 : STAGE_MAX;
+        bool all = sp_h2_data(x->stream, (struct sp_str){"", 0}, true, dp_conn_stage(c), max);
+        (void)all; /* nobody waits any more: what is kept leaves when the window opens */
+    }
+    dp_conn_dirty(c);
+}
+
+static void h2_pause(struct dp_exchange *x, bool paused)
+{
+    (void)x;
+    (void)paused; /* withheld credit is the pause */
+}
+
+static void h2_abort(struct dp_exchange *x)
+{
+    if (x->stream)
+        sp_h2_reset(x->stream, 2 /* INTERNAL_ERROR */);
+    dp_conn_dirty(x->conn);
+}
+
+static void h2_credit(struct dp_exchange *x, size_t n)
+{
+    if (!x->stream)
+        return;
+    sp_h2_credit(x->stream, n);
+    dp_conn_dirty(x->conn);
+}
+
+static const struct dp_down_ops ops = {
+    .respond = h2_respond, .data = h2_data, .end = h2_end, .pause = h2_pause, .abort = h2_abort, .credit = h2_credit};
+
+/* --- what the session tells --- */
+
+static void *on_open(void *conn, struct sp_h2_stream *s, struct sp_arena **arena)
+{
+    struct dp_conn *c = conn;
+    if (c->close_after_flush)
+        return NULL;
+    struct dp_exchange *x = dp_exchange_new(c, &ops);
+    x->stream = s;
+    x->sibling = c->streams;
+    if (x->sibling)
+        x->sibling->elder = x;
+    c->streams = x;
+    *arena = x->arena;
+    return x;
+}
+
+static void on_request(void *owner, struct sp_request_head *head, bool end)
+{
+    struct dp_exchange *x = owner;
+    x->request = *head;
+    x->request.keep_alive = true;
+    dp_exchange_start(x, end);
+}
+
+static void on_data(void *owner, struct sp_str bytes, bool end)
+{
+    dp_exchange_data(owner, bytes, end);
+}
+
+static void on_trailers(void *owner, const struct sp_fields *trailers)
+{
+    dp_exchange_trailers(owner, trailers);
+}
+
+static void on_writable(void *owner)
+{
+    dp_exchange_unblocked(owner);
+}
+
+static void unlink_stream(struct dp_exchange *x)
+{
+    if (x->elder)
+        x->elder->sibling = x->sibling;
+    else
+        x->conn->streams = x->sibling;
+    if (x->sibling)
+        x->sibling->elder = x->elder;
+    x->stream = NULL;
+}
+
+static void on_closed(void *owner, bool clean)
+{
+    struct dp_exchange *x = owner;
+    (void)clean;
+    unlink_stream(x);
+    dp_exchange_abort(x); /* nothing to do when it was done */
+    dp_exchange_free(x);
+}
+
+static const struct sp_h2_events events = {.request = on_request,
+                                           .data = on_data,
+                                           .trailers = on_trailers,
+                                           .writable = on_writable,
+                                           .closed = on_closed,
+                                           .open = on_open};
+
+/* --- the connection --- */
+
+static void h2_open(struct dp_conn *c)
+{
+    c->h2 = sp_h2_new(&events, &sp_h2_default_limits, c);
+    dp_conn_set_deadline(c, c->worker->options->idle_ms);
+    dp_conn_dirty(c);
+}
+
+static void end_when_finished(struct dp_conn *c)
+{
+    if (sp_h2_finished(c->h2) || (c->worker->draining && sp_h2_num_streams(c->h2) == 0))
+        dp_conn_finish(c, false);
+}
+
+static void h2_recv(struct dp_conn *c, struct sp_str bytes)
+{
+    struct sp_error err;
+    dp_conn_set_deadline(c, c->worker->options->idle_ms);
+    c->in_recv = true; /* nothing may close the connection under the session's feet */
+    sp_result r = sp_h2_recv(c->h2, bytes, &err);
+    c->in_recv = false;
+    if (sp_failed(r)) {
+        sp_log(SP_DEBUG, "h2_failed", "client=%s reason=\"%s\"", c->ip, err.text);
+        dp_conn_finish(c, true);
+        return;
+    }
+    dp_conn_dirty(c);
+}
+
+static void h2_produce(struct dp_conn *c, struct sp_buf *stage)
+{
+    sp_h2_send(c->h2, stage, STAGE_MAX);
+    if (stage->len == 0)
+        end_when_finished(c);
+}
+
+static void h2_eof(struct dp_conn *c)
+{
+    dp_conn_close(c);
+}
+
+static void h2_unblocked(struct dp_conn *c)
+{
+    dp_conn_dirty(c); /* produce moves what the streams have kept */
+}
+
+static void h2_deadline(struct dp_conn *c)
+{
+    if (sp_h2_num_streams(c->h2) && !dp_conn_blocked(c)) {
+        dp_conn_set_deadline(c, c->worker->options->idle_ms);
+        return;
+    }
+    dp_count(&c->worker->counters.idle_closed, 1);
+    sp_h2_drain(c->h2, true);
+    dp_conn_finish(c, false);
+}
+
+static void h2_drain(struct dp_conn *c)
+{
+    sp_h2_drain(c->h2, true);
+    dp_conn_dirty(c);
+}
+
+static void h2_gone(struct dp_conn *c)
+{
+    while (c->streams)
+        on_closed(c->streams, false);
+    sp_h2_free(SP_TAKE(c->h2));
+}
+
+const struct dp_protocol dp_protocol_h2 = {
+    .name = "h2",
+    .open = h2_open,
+    .recv = h2_recv,
+    .eof = h2_eof,
+    .produce = h2_produce,
+    .unblocked = h2_unblocked,
+    .deadline = h2_deadline,
+    .drain = h2_drain,
+    .gone = h2_gone,
+};

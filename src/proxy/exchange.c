@@ -1,0 +1,676 @@
+#include "proxy/exchange.h"
+
+#include <stdlib.h>
+
+enum { ARENA_FIRST = 8192, MAX_SPARE_EXCHANGES = 1024 };
+
+static const struct dp_up_events upstream_events;
+
+/* --- life --- */
+
+struct dp_exchange *dp_exchange_new(struct dp_conn *c, const struct dp_down_ops *down)
+{
+    struct dp_worker *w = c->worker;
+    struct dp_exchange *x = w->spare;
+    if (x) {
+        w->spare = x->next;
+        w->num_spare--;
+    } else {
+        x = sp_alloc(sizeof *x);
+        x->arena = sp_arena_new(ARENA_FIRST);
+    }
+    x->worker = w;
+    x->conn = c;
+    x->down = down;
+    return x;
+}
+
+void dp_exchange_free(struct dp_exchange *x)
+{
+    struct dp_worker *w = x->worker;
+    sp_assert(!x->up && !x->epoch);
+    x->next = w->dead_exchanges;
+    w->dead_exchanges = x;
+    sp_loop_defer(w->loop, &w->bury);
+}
+
+static void recycle(struct dp_worker *w, struct dp_exchange *x)
+{
+    struct sp_arena *arena = x->arena;
+    sp_h1_body_fini(&x->body);
+    if (w->num_spare >= MAX_SPARE_EXCHANGES) {
+        sp_arena_free(arena);
+        free(x);
+        return;
+    }
+    sp_arena_reset(arena);
+    *x = (struct dp_exchange){.arena = arena, .next = w->spare};
+    w->spare = x;
+    w->num_spare++;
+}
+
+void dp_exchange_bury(struct dp_worker *w)
+{
+    while (w->dead_exchanges) {
+        struct dp_exchange *x = w->dead_exchanges;
+        w->dead_exchanges = x->next;
+        recycle(w, x);
+    }
+}
+
+static void make_request_id(struct dp_exchange *x)
+{
+    uint64_t r[2] = {dp_worker_random(x->worker), dp_worker_random(x->worker)};
+    sp_hex(r, sizeof r, x->request_id);
+}
+
+/* --- log --- */
+
+static void put_json_text(struct sp_buf *out, struct sp_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c < 0x20 || c == '"' || c == '\\' || c >= 0x7f)
+            sp_buf_printf(out, "\\u%04x", c);
+        else
+            sp_buf_putc(out, (char)c);
+    }
+}
+
+static const char *verify_text(enum dp_client_verify v)
+{
+    static const char *const texts[] = {"", "NONE", "SUCCESS", "FAILED"};
+    return texts[v];
+}
+
+static void log_access(struct dp_exchange *x)
+{
+    struct dp_worker *w = x->worker;
+    struct sp_buf *b = &w->access_log;
+    uint64_t now = sp_loop_now(w->loop);
+    sp_buf_printf(b, "{\"time\":%lld,\"request_id\":\"%s\",\"client\":\"%s\",\"method\":\"",
+                  (long long)sp_clock_wall_s(w->clock), x->request_id, x->conn->ip);
+    put_json_text(b, x->request.method);
+    sp_buf_printf(b, "\",\"host\":\"");
+    put_json_text(b, x->request.authority);
+    sp_buf_printf(b, "\",\"path\":\"");
+    put_json_text(b, x->path.len ? x->path : x->request.target);
+    sp_buf_printf(b, "\",\"status\":%u,\"bytes\":%llu,\"ms\":%llu", x->status, (unsigned long long)x->bytes_out,
+                  (unsigned long long)(now - x->started_ms));
+    if (x->route) {
+        sp_buf_printf(b, ",\"route\":\"");
+        put_json_text(b, x->route->name);
+        sp_buf_putc(b, '"');
+    }
+    if (x->call.consumer) {
+        sp_buf_printf(b, ",\"consumer\":\"");
+        put_json_text(b, x->call.consumer->username.len ? x->call.consumer->username : x->call.consumer->id);
+        sp_buf_putc(b, '"');
+    }
+    if (x->call.client_verify != DP_VERIFY_UNSET)
+        sp_buf_printf(b, ",\"tls\":{\"client_verify\":\"%s%s%s\"}", verify_text(x->call.client_verify),
+                      x->call.client_verify_reason ? ":" : "",
+                      x->call.client_verify_reason ? x->call.client_verify_reason : "");
+    sp_buf_add(b, SP_STR("}\n"));
+    sp_loop_defer(w->loop, &w->log_flush);
+}
+
+/* Everything that the exchange held of others is given back; what is left is memory. */
+static void settle(struct dp_exchange *x)
+{
+    struct dp_worker *w = x->worker;
+    if (x->state == DP_EX_DONE)
+        return;
+    x->state = DP_EX_DONE;
+    if (x->up)
+        dp_up_finish(SP_TAKE(x->up), x->request_done);
+    if (!x->counted)
+        return;
+    dp_count(&w->counters.requests_active, -1);
+    dp_count(&w->counters.responses[x->status / 100 < 6 ? x->status / 100 : 0], 1);
+    if (w->options->access_log)
+        log_access(x);
+    dp_epoch_drop(w, SP_TAKE(x->epoch));
+}
+
+/* --- answering ourselves --- */
+
+static struct sp_str milliseconds(struct dp_exchange *x, uint64_t ms)
+{
+    if (ms < 10) /* most are */
+        return sp_str("0123456789" + ms, 1);
+    return sp_arena_printf(x->arena, "%llu", (unsigned long long)ms);
+}
+
+static void add_reply_fields(struct dp_exchange *x, struct sp_response_head *h, struct sp_str content_type)
+{
+    struct sp_arena *a = x->arena;
+    if (content_type.len)
+        sp_fields_add(&h->fields, a, SP_FIELD_CONTENT_TYPE, SP_STR("Content-Type"), content_type);
+    for (uint32_t i = 0; i < x->call.reply_fields.len; i++) {
+        struct sp_field *f = &x->call.reply_fields.v[i];
+        sp_fields_add(&h->fields, a, f->id, f->name, f->value);
+    }
+    sp_fields_add(&h->fields, a, SP_FIELD_SERVER, SP_STR("Server"), SP_STR("sallyport/" SP_VERSION));
+    sp_fields_add(&h->fields, a, SP_FIELD_OTHER, SP_STR("X-Kong-Response-Latency"),
+                  milliseconds(x, sp_loop_now(x->worker->loop) - x->started_ms));
+    sp_fields_add(&h->fields, a, SP_FIELD_OTHER, SP_STR("X-Kong-Request-Id"), sp_str(x->request_id, 32));
+}
+
+static unsigned grpc_status(unsigned status)
+{
+    switch (status) {
+    case 200:
+        return 0;
+    case 401:
+        return 16;
+    case 403:
+        return 7;
+    case 404:
+        return 5;
+    case 409:
+        return 6;
+    case 429:
+        return 8;
+    case 499:
+        return 1;
+    case 501:
+        return 12;
+    case 503:
+        return 14;
+    case 504:
+        return 4;
+    default:
+        return status < 500 ? 3 : 13;
+    }
+}
+
+/* gRPC clients read trailers, not bodies: the answer is a head with grpc-status in it. */
+static void reply_grpc(struct dp_exchange *x, struct sp_response_head *h, unsigned status, const char *message)
+{
+    sp_fields_add(&h->fields, x->arena, SP_FIELD_OTHER, SP_STR("grpc-status"),
+                  sp_arena_printf(x->arena, "%u", grpc_status(status)));
+    sp_fields_add(&h->fields, x->arena, SP_FIELD_OTHER, SP_STR("grpc-message"), sp_str_z(message));
+    add_reply_fields(x, h, SP_STR("application/grpc"));
+}
+
+void dp_exchange_reply(struct dp_exchange *x, unsigned status, const char *message)
+{
+    struct sp_str content_type = {0}, body = {0};
+    if (x->up)
+        dp_up_finish(SP_TAKE(x->up), false);
+    x->status = status == 494 || status == 431 ? 400 : status; /* as nginx and so Kong answer too large a head */
+    if (!message)
+        message = dp_reply_text(status);
+    struct sp_response_head h = {
+        .status = x->status, .version = SP_HTTP_11, .framing = SP_BODY_LENGTH, .has_length = true};
+    h.keep_alive = x->request.keep_alive && x->request_done;
+    if (x->grpc) {
+        reply_grpc(x, &h, status, message);
+    } else {
+        body = dp_reply_body(x, x->status, message, &content_type);
+        add_reply_fields(x, &h, content_type);
+    }
+    h.content_length = body.len;
+    bool end = x->head_request || body.len == 0;
+    x->state = DP_EX_REPLY;
+    x->response_started = true;
+    x->down->respond(x, &h, end);
+    if (!end && x->state == DP_EX_REPLY) {
+        x->bytes_out += body.len;
+        (void)x->down->data(x, body); /* small: whatever the window, it is kept below */
+    }
+    settle(x);
+    x->down->end(x, NULL);
+}
+
+/* --- admission: route, plugins --- */
+
+static bool split_target(struct dp_exchange *x)
+{
+    struct sp_str target = x->request.target;
+    const char *mark = memchr(target.p, '?', target.len);
+    size_t path_len = mark ? (size_t)(mark - target.p) : target.len;
+    x->query = sp_str_skip(target, path_len);
+    return dp_path_normalise(x->arena, sp_str(target.p, path_len), &x->path);
+}
+
+static struct sp_str lower(struct sp_arena *a, struct sp_str s)
+{
+    struct sp_str out = sp_arena_dup(a, s);
+    for (size_t i = 0; i < out.len; i++)
+        ((char *)(uintptr_t)out.p)[i] = (char)sp_lower((unsigned char)out.p[i]);
+    return out;
+}
+
+/* Host as the router, the handshake map and the 421 check see it; IP literals are compared as text. */
+static bool split_host(struct dp_exchange *x, struct sp_str *host, uint16_t *port)
+{
+    struct sp_str name;
+    char *text = sp_arena_alloc_raw(x->arena, SP_HOST_MAX + 1);
+    size_t len;
+    *port = 0;
+    *host = (struct sp_str){"", 0};
+    if (x->request.authority.len == 0)
+        return x->request.version == SP_HTTP_10;
+    if (!sp_host_split(x->request.authority, &name, port))
+        return false;
+    *host = sp_host_normalise(name, text, &len) ? sp_str(text, len) : lower(x->arena, name);
+    return true;
+}
+
+static bool is_grpc(const struct sp_fields *fields)
+{
+    const struct sp_field *f = sp_fields_find_id(fields, SP_FIELD_CONTENT_TYPE);
+    return f && sp_str_starts(f->value, SP_STR("application/grpc"));
+}
+
+static bool match_route(struct dp_exchange *x, struct sp_str host, uint16_t port)
+{
+    const struct sp_peer *peer = x->conn->tls ? sp_tls_peer(x->conn->tls) : NULL;
+    struct dp_match_input in = {
+        .method = x->request.method,
+        .host = host,
+        .path = x->path,
+        .sni = peer ? peer->sni : (struct sp_str){0},
+        .port = port   ? port
+                : peer ? 443
+                       : 80,
+        .tls = peer != NULL,
+        .grpc = x->grpc,
+        .fields = &x->request.fields,
+    };
+    struct dp_match m;
+    if (!dp_router_match(x->epoch->snapshot->router, &in, &m))
+        return false;
+    x->route = m.target;
+    x->matched_prefix = m.matched_prefix;
+    return true;
+}
+
+static bool has_protocol(const Sallyport__V1__Route *r, const char *name)
+{
+    for (size_t i = 0; i < r->n_protocols; i++)
+        if (strcmp(r->protocols[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void reply_with(struct dp_exchange *x, unsigned status, const char *message, struct sp_str name,
+                       struct sp_str value)
+{
+    sp_fields_add(&x->call.reply_fields, x->arena, SP_FIELD_OTHER, name, value);
+    dp_exchange_reply(x, status, message);
+}
+
+static void redirect_to_https(struct dp_exchange *x)
+{
+    unsigned status = (unsigned)x->route->conf->https_redirect_status_code;
+    struct sp_str host = x->request.authority, name;
+    uint16_t port;
+    if (sp_host_split(host, &name, &port))
+        host = name;
+    if (status != 426) {
+        reply_with(x, status, NULL, SP_STR("Location"),
+                   sp_arena_printf(x->arena, "https://%.*s%.*s", SP_FMT(host), SP_FMT(x->request.target)));
+        return;
+    }
+    x->request.keep_alive = false;
+    reply_with(x, 426, "Please use HTTPS protocol", SP_STR("Upgrade"), SP_STR("TLS/1.2, HTTP/1.1"));
+}
+
+/* What the route demands of the protocol (kong-behaviour 6.4). False: answered. */
+static bool protocol_fits(struct dp_exchange *x)
+{
+    const Sallyport__V1__Route *r = x->route->conf;
+    bool grpc_route = has_protocol(r, "grpc") || has_protocol(r, "grpcs");
+    bool tls = x->conn->tls != NULL;
+    if (!grpc_route && !tls && !has_protocol(r, "http")) {
+        redirect_to_https(x);
+        return false;
+    }
+    if (grpc_route && !x->grpc) {
+        dp_exchange_reply(x, 415, "Non-gRPC request matched gRPC route");
+        return false;
+    }
+    if (grpc_route && x->request.version != SP_HTTP_2) {
+        reply_with(x, 426, "Please use HTTP2 protocol", SP_STR("Upgrade"), SP_STR("HTTP/2"));
+        return false;
+    }
+    return true;
+}
+
+static void fill_call(struct dp_exchange *x)
+{
+    struct dp_call *call = &x->call;
+    call->arena = x->arena;
+    call->clock = x->worker->clock;
+    call->cache = x->epoch->cache;
+    call->directory = x->epoch->snapshot->directory;
+    call->request = &x->request;
+    call->peer = x->conn->tls ? sp_tls_peer(x->conn->tls) : NULL;
+    call->request_id = x->request_id;
+    call->ws = sp_str_z(x->route->conf->ws);
+    call->grpc = x->grpc;
+}
+
+/* The phase gap (DESIGN section 4): a refusal for want of a certificate becomes 421 exactly when a new connection to
+ * this Host would be asked in another way than this one was; then a client that retries can succeed. */
+static bool is_misdirected(const struct dp_exchange *x, struct sp_str host)
+{
+    const struct dp_call *call = &x->call;
+    struct sp_handshake_policy p;
+    if (call->reply_status != 401 || !call->peer || call->peer->num_chain || call->client_verify != DP_VERIFY_NONE)
+        return false;
+    sp_tls_names_policy(x->epoch->snapshot->names, host, &p);
+    return p.ask && p.policy != call->peer->policy;
+}
+
+/* False: answered. */
+static bool admit(struct dp_exchange *x, struct sp_str host)
+{
+    fill_call(x);
+    if (dp_chain_access(x->route->chain, &x->call, x->conn->tls != NULL) == DP_NEXT)
+        return true;
+    dp_count(&x->worker->counters.unauthorized_total, x->call.reply_status == 401);
+    if (is_misdirected(x, host)) {
+        dp_count(&x->worker->counters.misdirected_total, 1);
+        reply_with(x, 421, NULL, SP_STR("Cache-Control"), SP_STR("no-store"));
+        return false;
+    }
+    dp_exchange_reply(x, x->call.reply_status, x->call.reply_message);
+    return false;
+}
+
+/* --- towards the upstream --- */
+
+static void forward(struct dp_exchange *x, bool fresh)
+{
+    struct dp_worker *w = x->worker;
+    const struct dp_service *s = x->route->service;
+    const struct dp_target *t = dp_service_pick(s, &x->epoch->turns[s->index]);
+    if (!t) {
+        dp_exchange_reply(x, 503, "failure to get a peer from the ring-balancer");
+        return;
+    }
+    x->tries++;
+    x->forwarded_ms = sp_loop_now(w->loop);
+    x->up = dp_up_lease(w->pools, dp_epoch_pool(w, x->epoch, t), s, t, fresh, &upstream_events, x, x->arena);
+    dp_up_expect(x->up, x->head_request);
+    if (!dp_forward_head(x, s, dp_up_out(x->up))) {
+        dp_exchange_reply(x, 400, NULL);
+        return;
+    }
+    dp_up_flush(x->up, !x->request_done);
+}
+
+void dp_exchange_start(struct dp_exchange *x, bool end)
+{
+    struct dp_worker *w = x->worker;
+    struct sp_str host;
+    uint16_t port;
+    x->counted = true;
+    dp_count(&w->counters.requests_total, 1);
+    dp_count(&w->counters.requests_active, 1);
+    make_request_id(x);
+    x->started_ms = sp_loop_now(w->loop);
+    x->request_done = end;
+    x->head_request = sp_str_eq(x->request.method, SP_STR("HEAD"));
+    x->state = DP_EX_FORWARD;
+    x->epoch = dp_epoch_hold(w);
+    if (!x->epoch) {
+        dp_exchange_reply(x, 503, "no configuration available");
+        return;
+    }
+    x->grpc = is_grpc(&x->request.fields);
+    if (!split_target(x) || !split_host(x, &host, &port)) {
+        dp_exchange_reply(x, 400, NULL);
+        return;
+    }
+    if (!match_route(x, host, port)) {
+        dp_exchange_reply(x, 404, "no Route matched with those values");
+        return;
+    }
+    if (!protocol_fits(x))
+        return;
+    dp_forward_prepare(x);
+    if (!admit(x, host))
+        return;
+    if (!x->route->service)
+        dp_exchange_reply(x, 503, "no Service found with those values");
+    else
+        forward(x, false);
+}
+
+/* --- request body --- */
+
+static void put_body(struct dp_exchange *x, struct sp_str bytes)
+{
+    struct sp_buf *out = dp_up_out(x->up);
+    if (!x->up_chunked || x->tunnel) {
+        sp_buf_add(out, bytes);
+        return;
+    }
+    sp_h1_write_chunk_head(out, bytes.len);
+    sp_buf_add(out, bytes);
+    sp_buf_append(out, "\r\n", 2);
+}
+
+static void put_last_chunk(struct dp_exchange *x)
+{
+    bool written = sp_h1_write_last_chunk(dp_up_out(x->up), NULL);
+    sp_assert(written); /* only trailers can be invalid */
+}
+
+static void credit(struct dp_exchange *x, size_t n)
+{
+    if (x->down->credit && n)
+        x->down->credit(x, n);
+}
+
+static void after_body_write(struct dp_exchange *x, size_t n)
+{
+    if (!dp_up_full(x->up)) {
+        credit(x, n);
+        return;
+    }
+    x->uncredited += n;
+    if (!x->request_done)
+        x->down->pause(x, true);
+}
+
+void dp_exchange_data(struct dp_exchange *x, struct sp_str bytes, bool end)
+{
+    x->request_done = end;
+    if (!x->up) { /* answered already: the rest is read and dropped */
+        credit(x, bytes.len);
+        return;
+    }
+    if (bytes.len) {
+        x->body_forwarded = true;
+        put_body(x, bytes);
+    }
+    if (end && x->up_chunked)
+        put_last_chunk(x);
+    dp_up_flush(x->up, !end);
+    after_body_write(x, bytes.len);
+}
+
+void dp_exchange_trailers(struct dp_exchange *x, const struct sp_fields *trailers)
+{
+    x->request_done = true;
+    if (!x->up)
+        return;
+    if (x->up_chunked && !sp_h1_write_last_chunk(dp_up_out(x->up), trailers)) {
+        dp_exchange_reply(x, 400, NULL);
+        return;
+    }
+    dp_up_flush(x->up, false);
+}
+
+static void on_up_writable(void *owner)
+{
+    struct dp_exchange *x = owner;
+    credit(x, x->uncredited);
+    x->uncredited = 0;
+    if (!x->request_done)
+        x->down->pause(x, false);
+}
+
+/* --- response --- */
+
+static void add_response_fields(struct dp_exchange *x, struct sp_response_head *h)
+{
+    struct sp_arena *a = x->arena;
+    sp_fields_add(&h->fields, a, SP_FIELD_VIA, SP_STR("Via"), sp_str_z(x->worker->options->via));
+    sp_fields_add(&h->fields, a, SP_FIELD_OTHER, SP_STR("X-Kong-Upstream-Latency"),
+                  milliseconds(x, x->answered_ms - x->forwarded_ms));
+    sp_fields_add(&h->fields, a, SP_FIELD_OTHER, SP_STR("X-Kong-Proxy-Latency"),
+                  milliseconds(x, x->forwarded_ms - x->started_ms));
+    sp_fields_remove(&h->fields, SP_STR("X-Kong-Request-Id"));
+    sp_fields_add(&h->fields, a, SP_FIELD_OTHER, SP_STR("X-Kong-Request-Id"), sp_str(x->request_id, 32));
+}
+
+static bool has_no_body(const struct dp_exchange *x, const struct sp_response_head *h)
+{
+    return x->head_request || h->status == 204 || h->status == 304 ||
+           (h->framing == SP_BODY_LENGTH && h->content_length == 0);
+}
+
+static void respond_interim(struct dp_exchange *x, struct sp_response_head *h)
+{
+    if (x->request.version == SP_HTTP_10 || x->response_started)
+        return;
+    sp_fields_strip_hop_by_hop(&h->fields);
+    x->down->respond(x, h, false);
+}
+
+static void on_up_response(void *owner, struct sp_response_head *h)
+{
+    struct dp_exchange *x = owner;
+    if (h->status < 200 && h->status != 101) {
+        respond_interim(x, h);
+        return;
+    }
+    if (h->status == 101 && (!x->request.upgrade.len || x->request.version == SP_HTTP_2 || !h->upgrade.len)) {
+        dp_exchange_reply(x, 502, NULL); /* only what the client asked for may become a tunnel */
+        return;
+    }
+    x->state = DP_EX_RESPOND;
+    x->status = h->status;
+    x->answered_ms = sp_loop_now(x->worker->loop);
+    x->response_started = true;
+    x->tunnel = h->status == 101;
+    if (x->tunnel)
+        x->request_done = false;
+    bool end = !x->tunnel && has_no_body(x, h);
+    sp_fields_strip_hop_by_hop(&h->fields);
+    add_response_fields(x, h);
+    h->keep_alive = x->request.keep_alive && (x->request_done || x->tunnel) && !x->worker->draining;
+    if (!end && h->framing == SP_BODY_CLOSE && !x->tunnel)
+        h->framing = SP_BODY_CHUNKED; /* the client's side need not end with the connection */
+    x->down->respond(x, h, end);
+}
+
+static void on_up_data(void *owner, struct sp_str bytes)
+{
+    struct dp_exchange *x = owner;
+    x->bytes_out += bytes.len;
+    if (!x->down->data(x, bytes) && x->state != DP_EX_DONE) {
+        x->down_blocked = true;
+        if (x->up)
+            dp_up_pause(x->up, true);
+    }
+}
+
+static void on_up_end(void *owner, struct sp_fields *trailers)
+{
+    struct dp_exchange *x = owner;
+    settle(x);
+    x->down->end(x, trailers);
+}
+
+void dp_exchange_unblocked(struct dp_exchange *x)
+{
+    if (!x->down_blocked)
+        return;
+    x->down_blocked = false;
+    if (x->up)
+        dp_up_pause(x->up, false);
+}
+
+/* --- failure --- */
+
+static bool is_idempotent(struct sp_str method)
+{
+    return sp_str_eq(method, SP_STR("GET")) || sp_str_eq(method, SP_STR("HEAD")) || sp_str_eq(method, SP_STR("PUT")) ||
+           sp_str_eq(method, SP_STR("DELETE")) || sp_str_eq(method, SP_STR("OPTIONS")) ||
+           sp_str_eq(method, SP_STR("TRACE"));
+}
+
+/* Again only where the upstream cannot have seen the request, or may see it twice; and where we still have all of it.
+ */
+static bool may_retry(const struct dp_exchange *x, enum dp_up_failure why, bool reused, bool answered)
+{
+    if (x->body_forwarded || x->tries > x->route->service->retries + 1)
+        return false;
+    if (why == DP_UP_CONNECT || why == DP_UP_TLS || why == DP_UP_DNS)
+        return x->tries <= x->route->service->retries && (why != DP_UP_DNS || x->route->service->num_targets > 1);
+    return why == DP_UP_CLOSED && reused && !answered && is_idempotent(x->request.method);
+}
+
+static void reply_failure(struct dp_exchange *x, enum dp_up_failure why)
+{
+    switch (why) {
+    case DP_UP_DNS:
+        dp_exchange_reply(x, 503, "name resolution failed");
+        break;
+    case DP_UP_TIMEOUT:
+        dp_exchange_reply(x, 504, NULL);
+        break;
+    default:
+        dp_exchange_reply(x, 502, NULL);
+        break;
+    }
+}
+
+static void on_up_failed(void *owner, enum dp_up_failure why, const char *text)
+{
+    struct dp_exchange *x = owner;
+    bool reused = dp_up_reused(x->up), answered = dp_up_answered(x->up);
+    x->up = NULL; /* it buries itself */
+    x->down_blocked = false;
+    if (!x->response_started && may_retry(x, why, reused, answered)) {
+        forward(x, true);
+        if (x->up && x->request_done && x->up_chunked)
+            put_last_chunk(x);
+        return;
+    }
+    dp_count(&x->worker->counters.upstream_failures, 1);
+    sp_log(SP_WARN, "upstream_failed", "request_id=%s service=%.*s reason=\"%s\"", x->request_id,
+           SP_FMT(x->route->service->name), text);
+    if (!x->response_started) {
+        reply_failure(x, why);
+        return;
+    }
+    settle(x);
+    x->down->abort(x);
+}
+
+void dp_exchange_abort(struct dp_exchange *x)
+{
+    if (x->state == DP_EX_DONE || (x->state == DP_EX_HEAD && !x->epoch))
+        return;
+    if (!x->response_started)
+        x->status = 499;
+    x->request_done = false; /* whatever came back, this upstream connection is in the middle of something */
+    settle(x);
+}
+
+static const struct dp_up_events upstream_events = {
+    .response = on_up_response,
+    .data = on_up_data,
+    .end = on_up_end,
+    .failed = on_up_failed,
+    .writable = on_up_writable,
+};

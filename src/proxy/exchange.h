@@ -1,0 +1,69 @@
+/* One request and its response: the only place where downstream, plugins and upstream meet. Worker thread.
+ *
+ *   HEAD -> FORWARD | REPLY | DONE      (routed and admitted | answered by us | client gone)
+ *   FORWARD -> RESPOND | REPLY | DONE   (head from upstream | upstream failed | client gone)
+ *   RESPOND -> DONE    REPLY -> DONE    DONE = the downstream side may free it
+ * FORWARD cannot hang: the upstream lease has a deadline in each of its states. RESPOND: the same, or the client's. */
+#pragma once
+#include "proxy/conn.h"
+
+enum dp_exchange_state { DP_EX_HEAD, DP_EX_FORWARD, DP_EX_RESPOND, DP_EX_REPLY, DP_EX_DONE };
+
+/* What the downstream protocol does for an exchange. */
+struct dp_down_ops {
+    void (*respond)(struct dp_exchange *x, struct sp_response_head *head, bool end);
+    bool (*data)(struct dp_exchange *x, struct sp_str bytes); /* false: blocked, wait for dp_exchange_unblocked */
+    void (*end)(struct dp_exchange *x, const struct sp_fields *trailers); /* trailers may be NULL */
+    void (*pause)(struct dp_exchange *x, bool paused); /* request body: back-pressure from upstream */
+    void (*abort)(struct dp_exchange *x);            /* the response cannot be finished: tell the client by breaking */
+    void (*credit)(struct dp_exchange *x, size_t n); /* n bytes of request body are disposed of; may be NULL */
+};
+
+struct dp_exchange {
+    struct dp_call call;      /* what plugins see; first */
+    struct dp_exchange *next; /* free list */
+    struct dp_worker *worker;
+    struct dp_epoch *epoch;
+    struct dp_conn *conn;
+    const struct dp_down_ops *down;
+    struct sp_h2_stream *stream;         /* h2; NULL when it is closed */
+    struct dp_exchange *sibling, *elder; /* h2: the connection's list */
+    struct sp_arena *arena;              /* first chunk is kept when the exchange is recycled */
+    struct sp_request_head request;
+    struct sp_h1_body body; /* h1: request body decoder */
+    const struct dp_route *route;
+    struct sp_str matched_prefix, path, query; /* normalised path; query with its "?" */
+    struct dp_upconn *up;
+    uint8_t state; /* enum dp_exchange_state */
+    bool request_done, head_request, up_chunked, response_started, body_forwarded, grpc, down_blocked, counted;
+    bool tunnel;             /* 101: bytes both ways from here on */
+    bool response_ended;     /* h2: END_STREAM is sent or on its way */
+    bool keep, down_chunked; /* h1: the connection goes on afterwards; how the body is framed */
+    uint32_t tries;
+    unsigned status;
+    uint64_t started_ms, forwarded_ms, answered_ms; /* loop time */
+    uint64_t uncredited;                            /* request body bytes that wait upstream */
+    uint64_t bytes_out;
+    char request_id[33];
+};
+
+struct dp_exchange *dp_exchange_new(struct dp_conn *c, const struct dp_down_ops *down);
+void dp_exchange_free(
+    struct dp_exchange *x);                 /* only in DONE or HEAD; its memory stays valid until the end of the turn */
+void dp_exchange_bury(struct dp_worker *w); /* the end of the turn: freed exchanges go back to the worker */
+/* The head stands in x->request. end: no body. */
+void dp_exchange_start(struct dp_exchange *x, bool end);
+void dp_exchange_data(struct dp_exchange *x, struct sp_str bytes, bool end);
+void dp_exchange_trailers(struct dp_exchange *x, const struct sp_fields *trailers);
+void dp_exchange_unblocked(struct dp_exchange *x); /* the client takes more */
+void dp_exchange_abort(struct dp_exchange *x);     /* the client is gone; ends in DONE */
+/* Our own answer; message may be NULL for the standard text of the status. Ends in DONE. */
+void dp_exchange_reply(struct dp_exchange *x, unsigned status, const char *message);
+
+/* reply.c: the body of an error as the client wants it (kong-behaviour 1.0): Accept decides. */
+struct sp_str dp_reply_body(struct dp_exchange *x, unsigned status, const char *message, struct sp_str *content_type);
+const char *dp_reply_text(unsigned status); /* default texts of kong-behaviour 1.0 */
+/* forward.c: the request as the upstream sees it (kong-behaviour 6.3), serialised. False: something in it is invalid.
+ */
+SP_MUST bool dp_forward_head(struct dp_exchange *x, const struct dp_service *s, struct sp_buf *out);
+void dp_forward_prepare(struct dp_exchange *x); /* once, before plugins: hop-by-hop removal, forwarded headers */
