@@ -11,7 +11,7 @@ struct sp_wire {
 };
 
 struct sp_tls_stream;
-/* names must outlive the handshake (not the stream). listener: resumption is bound to it. */
+/* names (done) must outlive the handshake, not the stream. listener: resumption is bound to it. */
 struct sp_tls_stream *sp_tls_accept(struct sp_tls_server *s, const struct sp_tls_names *names, uint64_t listener,
                                     struct sp_wire *wire);
 void sp_tls_free(struct sp_tls_stream *t);
@@ -21,6 +21,9 @@ enum sp_io sp_tls_handshake(struct sp_tls_stream *t);
 /* Plaintext into to[cap]. OK: *got > 0. AGAIN: wire->in is used up. EOF: close_notify. Key updates and tickets are answered
  * into wire->out. */
 enum sp_io sp_tls_read(struct sp_tls_stream *t, char *to, size_t cap, size_t *got);
+/* Before another stream uses the wire: what is left of wire->in moves into this stream and is read first by the next call.
+ * For a reader that stops before AGAIN. */
+void sp_tls_keep(struct sp_tls_stream *t);
 /* Seals all of bytes (records of 16 KiB) to the end of wire->out. Never AGAIN. */
 enum sp_io sp_tls_write(struct sp_tls_stream *t, struct sp_str bytes);
 void sp_tls_close(struct sp_tls_stream *t); /* close_notify into wire->out */

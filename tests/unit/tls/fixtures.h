@@ -1,6 +1,6 @@
 /* Certificates and keys that openssl made, for what sp_pki_issue cannot make: odd names, other key types. Throw-away. */
 #pragma once
-static const char KONG_PEM[] =
+static const char KONG_PEM[] __attribute__((unused)) =
     "-----BEGIN CERTIFICATE-----\n"
     "MIIB7DCCAZMCAgobMAoGCCqGSM49BAMCMIGAMQswCQYDVQQGEwJDQTELMAkGA1UE\n"
     "CAwCT04xEDAOBgNVBAcMB1Rvcm9udG8xDTALBgNVBAoMBEtvbmcxEDAOBgNVBAsM\n"
@@ -14,7 +14,7 @@ static const char KONG_PEM[] =
     "2v1BwTvmPHPo4meoqWUL/w+nO1pFkRE8RcK9DF34AiBGNcSB/2LYwsy9n0e8Vap6\n"
     "kCAEIefSSfUpHEcn+8DYvQ==\n"
     "-----END CERTIFICATE-----\n";
-static const char SANS_PEM[] =
+static const char SANS_PEM[] __attribute__((unused)) =
     "-----BEGIN CERTIFICATE-----\n"
     "MIICGDCCAb6gAwIBAgIUIgtTCFJn4E1UOR0dCh3rgvHLZTAwCgYIKoZIzj0EAwIw\n"
     "KjEYMBYGA1UECgwPQSwgQiA8Qz47IEQ9RStGMQ4wDAYDVQQDDAUjWm/DqzAgFw0y\n"
@@ -29,7 +29,7 @@ static const char SANS_PEM[] =
     "ybTD1GKYFiVmRbCxF16AE+M48tbhVqhSnOkCIANz9hvZkMhUwfxxistpcj9MN6Vp\n"
     "Ads5bR/IzAxlKTWq\n"
     "-----END CERTIFICATE-----\n";
-static const char EMPTY_PEM[] =
+static const char EMPTY_PEM[] __attribute__((unused)) =
     "-----BEGIN CERTIFICATE-----\n"
     "MIH7MIGjAhRP+XoBZ04VjCjmoeWlcgPoS17n1zAKBggqhkjOPQQDAjAAMCAXDTI2\n"
     "MTEyMTA4MjI1OFoYDzIxMjYxMDI4MDgyMjU4WjAAMFkwEwYHKoZIzj0CAQYIKoZI\n"
@@ -38,13 +38,13 @@ static const char EMPTY_PEM[] =
     "Ni1YYR59p/AIG1exS6y+9NP3b9rNSOe+i7eKwQIgFoqIISU6lgcRZTTWLXI2mqDL\n"
     "isqZSOfG+WlX/uvVLt0=\n"
     "-----END CERTIFICATE-----\n";
-static const char K_KEY[] =
+static const char K_KEY[] __attribute__((unused)) =
     "-----BEGIN EC PRIVATE KEY-----\n"
     "MHcCAQEEIObMPt9+foOpjIeBCfpLf99s5g2pxo3tqcIlC5GcNu2OoAoGCCqGSM49\n"
     "AwEHoUQDQgAEt1mOSs7EhfnKpQ3ayoBubln6AtBXJLHZRD7IeDyYi89trqLqR1h8\n"
     "18vboXGekEGlzH9uGMpUNY2xiicnwO8RpQ==\n"
     "-----END EC PRIVATE KEY-----\n";
-static const char RSA_KEY[] =
+static const char RSA_KEY[] __attribute__((unused)) =
     "-----BEGIN RSA PRIVATE KEY-----\n"
     "MIIEogIBAAKCAQEAx4glUwaiQF2VtDR8+Ye2uYpEZWB5lKetmZS8PEHAZHvS20dv\n"
     "l/RKekaOZmgYUnQMSQBShBIr7AocloP002S0Kwh1WF1+rROtHKEsp1mfkLQfF3N2\n"
@@ -72,11 +72,11 @@ static const char RSA_KEY[] =
     "QyV6KC+++1zQ4uFdIQ94UgmjwizrvY3wmJBs1xF3SwKa38R1iQBgHPwFOBFNYchv\n"
     "t+871BpBS8N2VSS2sAj3jultbi2nuN5NY9EdkblJ+lAHmyj2Va4=\n"
     "-----END RSA PRIVATE KEY-----\n";
-static const char ED_KEY[] =
+static const char ED_KEY[] __attribute__((unused)) =
     "-----BEGIN PRIVATE KEY-----\n"
     "MC4CAQAwBQYDK2VwBCIEIJJjKR8zauMQLeMN+qztAc08fEKTqGRxX+Z7dD18wO+E\n"
     "-----END PRIVATE KEY-----\n";
-static const char ENC_KEY[] =
+static const char ENC_KEY[] __attribute__((unused)) =
     "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
     "MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAjZq6G/SfL37wICCAAw\n"
     "DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEEi+lpCpHOOY0mfDPMJ6+UIEgZDY\n"
@@ -84,3 +84,23 @@ static const char ENC_KEY[] =
     "zVGK5LiXp4lQo0FvHrCRbPf5IPIqYKpBY+KOtTf0bA79LU89r4BjybCqUODHerAd\n"
     "zyYGQefYAVQmfvQ2KidGTfZZt7eaSbm0nxCMWYpppWI3pB+HANHiTA8P+9RCzoY=\n"
     "-----END ENCRYPTED PRIVATE KEY-----\n";
+static const char RSA_PEM[] __attribute__((unused)) =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIDFzCCAf+gAwIBAgIUWhzZq5TENh5+8qN05rsOJ2ZE28cwDQYJKoZIhvcNAQEL\n"
+    "BQAwDjEMMAoGA1UEAwwDcnNhMCAXDTI2MTEyMTA4NDEwM1oYDzIxMjYxMDI4MDg0\n"
+    "MTAzWjAOMQwwCgYDVQQDDANyc2EwggEiMA0GCSqGSIb3DQEBAQUAA4IBDwAwggEK\n"
+    "AoIBAQDHiCVTBqJAXZW0NHz5h7a5ikRlYHmUp62ZlLw8QcBke9LbR2+X9Ep6Ro5m\n"
+    "aBhSdAxJAFKEEivsChyWg/TTZLQrCHVYXX6tE60coSynWZ+QtB8Xc3Z480NnewnJ\n"
+    "ezLfVI6tBcIcZJyhwy9IOkoKLXHvA+5kGXgSatKfQb9NdFHp+YJzBS0AJqZJRiE+\n"
+    "xMzXvWIi8oVtXXIlrP98Fy9VFpgcUIalUOTXHNG2Wu58WwG/AOpJ4NA2izIPIvZC\n"
+    "iuzJ4Gx6wWrOoy1qmk26rTNuY8iDLnCK5CT1PNH+dQionJUl28LcxU9bCDFkmWty\n"
+    "vMUpLA9UXN0uT2yRgZKzKYAoiJOxAgMBAAGjazBpMB0GA1UdDgQWBBQ/dgBnVFEP\n"
+    "TB63QZGer3UzSitJVDAfBgNVHSMEGDAWgBQ/dgBnVFEPTB63QZGer3UzSitJVDAP\n"
+    "BgNVHRMBAf8EBTADAQH/MBYGA1UdEQQPMA2CC3R3by5leGFtcGxlMA0GCSqGSIb3\n"
+    "DQEBCwUAA4IBAQBT/TWFrnvoRKNMxfrKYYpiH3/W0T7qvZ5YXth5hgba5CKuezpH\n"
+    "8qZZogCSwuMAgBCucUMGPoNEu31Y/2wjSKQeAQ/WixWs4BoIL1h7ff7jpGADDyOi\n"
+    "kVPzv7NbZfZJqXStmC2+0Ii5B7K+9EdiYeFIcBw9Gu8I6ICQoB50SWCUZc0ghzvl\n"
+    "qseePnBfkiEeJO7xpAasNR0z+eA3JMHy13R1ld4oECtqUawyibFsPBZ8KWz+jo4j\n"
+    "siVX4GAP9qsBBY6A7SzMZbeZEEOVOjrFb/cccM+I4EAUyaDMQFl65HkL3l1bKiS9\n"
+    "AT+uRe44UbKkWgp+F/briNEzq+f5qE1YmHkV\n"
+    "-----END CERTIFICATE-----\n";

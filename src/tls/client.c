@@ -1,0 +1,249 @@
+#include "tls/client.h"
+#include "tls/internal.h"
+#include "tls/material.h"
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+static const char system_bundle[] = "/etc/ssl/certs/ca-certificates.crt";
+
+/* Sessions by server name, one a slot: a new one takes the place of what hashes alike. */
+enum { SLOTS = 64 };
+struct slot {
+    char *name;
+    SSL_SESSION *session;
+};
+
+struct sp_tls_client {
+    SSL_CTX *ctx;
+    X509_STORE *store; /* NULL: nothing is verified */
+    int depth;
+    pthread_mutex_t lock;
+    struct slot slots[SLOTS];
+};
+
+/* --- sessions --- */
+
+static struct slot *slot_of(struct sp_tls_client *c, const char *name)
+{
+    return &c->slots[sp_str_hash(sp_str_z(name)) % SLOTS];
+}
+
+static void slot_clear(struct slot *s)
+{
+    SSL_SESSION_free(SP_TAKE(s->session));
+    free(SP_TAKE(s->name));
+}
+
+/* A session came; with TLS 1.3 after the handshake. 1: taken over. */
+static int keep_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct sp_tls_stream *t = sp_tls_stream_of(ssl);
+    const char *name = t->name ? t->name : t->peer ? t->peer->sni.p : ""; /* sni is NUL-terminated by make_peer */
+    if (!SSL_SESSION_is_resumable(session))
+        return 0;
+    pthread_mutex_lock(&t->client->lock);
+    struct slot *s = slot_of(t->client, name);
+    slot_clear(s);
+    s->name = sp_strdup(name);
+    s->session = session;
+    pthread_mutex_unlock(&t->client->lock);
+    return 1;
+}
+
+/* TLS 1.3 tickets are used once (RFC 8446 appendix C.4). */
+static void offer_session(struct sp_tls_client *c, SSL *ssl, const char *name)
+{
+    pthread_mutex_lock(&c->lock);
+    struct slot *s = slot_of(c, name);
+    if (s->session && strcmp(s->name, name) == 0) {
+        SSL_set_session(ssl, s->session);
+        if (SSL_SESSION_should_be_single_use(s->session))
+            slot_clear(s);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* --- verification --- */
+
+static bool is_ip(const char *name)
+{
+    uint8_t bytes[16];
+    return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
+}
+
+/* RFC 9525 section 6: subject alternative names only, a wildcard is a whole left-most label. */
+static bool is_named(X509 *leaf, const char *name)
+{
+    if (is_ip(name))
+        return X509_check_ip_asc(leaf, name, 0) == 1;
+    unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+    return *name && X509_check_host(leaf, name, strlen(name), flags, NULL) == 1;
+}
+
+static const char *verify_chain(const struct sp_tls_client *c, X509 *leaf, STACK_OF(X509) * untrusted)
+{
+    const char *fault = NULL;
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    int ok = X509_STORE_CTX_init(ctx, c->store, leaf, untrusted);
+    sp_assert(ok);
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+    X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
+    if (c->depth >= 0)
+        X509_VERIFY_PARAM_set_depth(param, c->depth);
+    if (X509_verify_cert(ctx) != 1)
+        fault = X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx));
+    X509_STORE_CTX_free(ctx);
+    return fault;
+}
+
+static enum ssl_verify_result_t verify_server(SSL *ssl, uint8_t *alert)
+{
+    struct sp_tls_stream *t = sp_tls_stream_of(ssl);
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
+    if (!t->client->store)
+        return ssl_verify_ok;
+    STACK_OF(X509) *certs = sk_X509_new_null();
+    for (size_t i = 0; chain && i < sk_CRYPTO_BUFFER_num(chain); i++) {
+        X509 *x = sp_x509_from_buffer(sk_CRYPTO_BUFFER_value(chain, i));
+        if (x)
+            sk_X509_push(certs, x);
+        else
+            t->fault = "malformed certificate";
+    }
+    X509 *leaf = sk_X509_shift(certs);
+    if (!leaf)
+        t->fault = "no certificate";
+    if (!t->fault)
+        t->fault = verify_chain(t->client, leaf, certs);
+    if (!t->fault && !is_named(leaf, t->name ? t->name : ""))
+        t->fault = "certificate is not for this server name";
+    X509_free(leaf);
+    sk_X509_pop_free(certs, X509_free);
+    ERR_clear_error();
+    *alert = SSL_AD_BAD_CERTIFICATE;
+    return t->fault ? ssl_verify_invalid : ssl_verify_ok;
+}
+
+/* --- the client --- */
+
+static X509_STORE *system_store;
+
+static void load_system_store(void)
+{
+    system_store = X509_STORE_new();
+    if (!X509_STORE_load_locations(system_store, system_bundle, NULL)) {
+        X509_STORE_free(system_store);
+        system_store = NULL;
+    }
+    ERR_clear_error();
+}
+
+static sp_result use_system_store(struct sp_tls_client *c, struct sp_error *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, load_system_store);
+    if (!system_store)
+        return sp_fail(err, SP_E_NOT_FOUND, "no trust anchors: cannot read %s", system_bundle);
+    X509_STORE_up_ref(system_store);
+    c->store = system_store;
+    return sp_ok();
+}
+
+static sp_result use_anchors(struct sp_tls_client *c, struct sp_str ca_pem, struct sp_error *err)
+{
+    struct sp_arena *scratch = sp_arena_new(8192);
+    struct sp_der_list cas = {0};
+    c->store = X509_STORE_new();
+    sp_result res = sp_pem_certificates(ca_pem, scratch, &cas, err);
+    for (size_t i = 0; i < cas.num && !sp_failed(res); i++) {
+        X509 *x = NULL;
+        res = sp_x509_read(cas.v[i], &x, err);
+        if (!sp_failed(res))
+            X509_STORE_add_cert(c->store, x); /* the same one twice is no error worth telling */
+        X509_free(x);
+    }
+    ERR_clear_error();
+    sp_arena_free(scratch);
+    return sp_failed(res) ? sp_fail_in(err, "trust anchors") : res;
+}
+
+static sp_result use_certificate(struct sp_tls_client *c, struct sp_str cert_pem, struct sp_str key_pem,
+                                 struct sp_error *err)
+{
+    struct sp_credential own;
+    enum sp_key_type type;
+    sp_result res = sp_tls_credential(cert_pem, key_pem, &own, &type, err);
+    if (!sp_failed(res) && !sp_credential_use_ctx(c->ctx, &own))
+        res = sp_fail_tls(err, SP_E_TLS, "cannot use the certificate");
+    sp_credential_fini(&own);
+    return sp_failed(res) ? sp_fail_in(err, "own certificate") : res;
+}
+
+static sp_result configure(struct sp_tls_client *c, const struct sp_tls_client_options *o, struct sp_error *err)
+{
+    struct sp_buf alpn = {0};
+    SSL_CTX_set_custom_verify(c->ctx, SSL_VERIFY_PEER, verify_server);
+    SSL_CTX_set_reverify_on_resume(c->ctx, 1);
+    SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(c->ctx, keep_session);
+    if (o->alpn) {
+        bool good = sp_tls_alpn_encode(o->alpn, &alpn) &&
+                    SSL_CTX_set_alpn_protos(c->ctx, (const uint8_t *)alpn.p, (unsigned)alpn.len) == 0;
+        sp_buf_fini(&alpn);
+        if (!good)
+            return sp_fail(err, SP_E_INVALID, "\"%s\" is no list of protocols", o->alpn);
+    }
+    if (o->cert_pem.len || o->key_pem.len)
+        SP_TRY(use_certificate(c, o->cert_pem, o->key_pem, err));
+    if (!o->verify)
+        return sp_ok();
+    return o->ca_pem.len ? use_anchors(c, o->ca_pem, err) : use_system_store(c, err);
+}
+
+sp_result sp_tls_client_new(const struct sp_tls_client_options *o, struct sp_tls_client **out, struct sp_error *err)
+{
+    struct sp_tls_client *c = sp_alloc(sizeof *c);
+    pthread_mutex_init(&c->lock, NULL);
+    c->ctx = sp_tls_ctx_new(TLS1_2_VERSION);
+    c->depth = o->verify_depth;
+    sp_result res = configure(c, o, err);
+    if (sp_failed(res))
+        sp_tls_client_free(c);
+    else
+        *out = c;
+    return res;
+}
+
+void sp_tls_client_free(struct sp_tls_client *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < SLOTS; i++)
+        slot_clear(&c->slots[i]);
+    SSL_CTX_free(c->ctx);
+    X509_STORE_free(c->store);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+struct sp_tls_stream *sp_tls_connect(struct sp_tls_client *c, struct sp_str server_name, struct sp_wire *wire)
+{
+    struct sp_tls_stream *t = sp_tls_stream_new(c->ctx, wire);
+    char host[SP_HOST_MAX + 1];
+    size_t len;
+    t->client = c;
+    SSL_set_connect_state(t->ssl);
+    if (sp_host_normalise(server_name, host, &len)) {
+        SSL_set_tlsext_host_name(t->ssl, host);
+        t->name = sp_strdup(host);
+    } else { /* an IP literal, or something that no certificate will be for */
+        t->name = sp_alloc(server_name.len + 1);
+        memcpy(t->name, server_name.p, server_name.len);
+    }
+    offer_session(c, t->ssl, t->name);
+    return t;
+}
