@@ -94,8 +94,8 @@ static bool finish(struct writer *w, struct sp_buf *out, char *start)
 
 static void put_request_framing(struct writer *w, const struct sp_request_head *h)
 {
-    bool known = h->framing == SP_BODY_LENGTH || (h->framing == SP_BODY_STREAM && h->has_length);
-    if (known)
+    bool known = h->framing == SP_BODY_LENGTH || (h->framing != SP_BODY_CHUNKED && h->has_length);
+    if (known && h->framing != SP_BODY_CLOSE)
         put_length(w, h->content_length);
     else if (h->framing == SP_BODY_CHUNKED || h->framing == SP_BODY_STREAM)
         put(w, SP_STR("Transfer-Encoding: chunked\r\n"));

@@ -1,5 +1,5 @@
-/* Version-neutral HTTP message heads. Pseudo-header fields of HTTP/2 are members here, not fields. All bytes are borrowed:
- * they live in the arena or receive buffer of whoever made the head. One thread.
+/* Version-neutral HTTP message heads. Pseudo-header fields of HTTP/2 are members here, not fields. All bytes are
+ * borrowed: they live in the arena or receive buffer of whoever made the head. One thread.
  *
  * Field names keep the spelling they came with (HTTP/2: lower case); compare with sp_field_is or by id. */
 #pragma once
@@ -63,7 +63,7 @@ struct sp_request_head {
     enum sp_framing framing;
     uint64_t content_length; /* with SP_BODY_LENGTH; HTTP/2: also when the field was sent, see has_length */
     bool has_length;
-    bool keep_alive;         /* h1: what the client wants of the connection */
+    bool keep_alive; /* h1: what the client wants of the connection */
     bool expect_continue;
     struct sp_str upgrade;   /* h1: value of Upgrade when Connection names it, else empty */
     struct sp_fields fields; /* Host is not among them */
@@ -76,24 +76,27 @@ struct sp_response_head {
     uint64_t content_length;
     bool has_length;
     bool keep_alive;
-    struct sp_str upgrade;   /* h1, 101: the protocol switched to (426: those offered); else empty. Not among the fields */
+    struct sp_str
+        upgrade; /* h1, 101: the protocol switched to (426: those offered); else empty. Not among the fields */
     struct sp_fields fields;
 };
 
 /* id may be SP_FIELD_OTHER for any name: it is looked up then. */
-void sp_fields_add(struct sp_fields *f, struct sp_arena *a, enum sp_field_id id, struct sp_str name, struct sp_str value);
+void sp_fields_add(struct sp_fields *f, struct sp_arena *a, enum sp_field_id id, struct sp_str name,
+                   struct sp_str value);
 /* First live field of that name; NULL when there is none. */
 struct sp_field *sp_fields_find(const struct sp_fields *f, struct sp_str name);
 struct sp_field *sp_fields_find_id(const struct sp_fields *f, enum sp_field_id id);
-/* Marks every field of that name as removed, in all spellings: case does not matter and '_' equals '-'. Returns how many. */
+/* Marks every field of that name as removed, in all spellings: case does not matter and '_' equals '-'. Returns how
+ * many. */
 uint32_t sp_fields_remove(struct sp_fields *f, struct sp_str name);
 /* Removes hop-by-hop fields (RFC 9110 7.6.1): the standing list, and what Connection names. */
 void sp_fields_strip_hop_by_hop(struct sp_fields *f);
 enum sp_field_id sp_field_id_of(struct sp_str name); /* case-insensitive */
 /* Case-insensitive, and '_' equals '-'. */
 bool sp_field_name_same(struct sp_str a, struct sp_str b);
-/* RFC 9110 5.1 token / 5.5 field-value without CR, LF, NUL and other controls. The gate that everything passes on its way
- * out, whatever side it came from (re-serialise, never forward raw). */
+/* RFC 9110 5.1 token / 5.5 field-value without CR, LF, NUL and other controls. The gate that everything passes on its
+ * way out, whatever side it came from (re-serialise, never forward raw). */
 bool sp_token_valid(struct sp_str s);
 bool sp_field_value_valid(struct sp_str s);
 /* "host" or "host:port" as Host and :authority may carry it: a name of letters, digits, '-', '_' and '.', or an IP
