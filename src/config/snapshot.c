@@ -11,8 +11,6 @@ struct builder {
     struct sp_map *certs;     /* id -> Certificate */
     struct sp_map *upstreams; /* name -> UpstreamResource */
     struct sp_map *services;  /* id -> dp_service */
-    Sallyport__V1__Plugin **plugins;
-    size_t num_plugins;
 };
 
 static void bad(struct builder *b, const struct sp_resource *r, const struct sp_error *err)
@@ -102,7 +100,8 @@ static void index_one(struct builder *b, const struct sp_resource *r)
         sp_map_put(b->upstreams, r->name, r->message);
         break;
     case SALLYPORT__V1__KIND__PLUGIN:
-        b->plugins[b->num_plugins++] = (void *)r->message;
+        if (sp_failed(dp_directory_add_plugin(b->snap->directory, (void *)r->message, &err)))
+            bad(b, r, &err);
         break;
     default:
         break;
@@ -161,8 +160,8 @@ static sp_result compile_route(struct builder *b, const Sallyport__V1__Route *co
         if (!out->service)
             return sp_fail(err, SP_E_INVALID, "service: no service '%s'", conf->service->id);
     }
-    return dp_chain_compile(b->arena, b->snap->directory, b->plugins, b->num_plugins, conf,
-                            out->service ? out->service->conf : NULL, &out->chain, err);
+    out->chain = dp_chain_compile(b->arena, b->snap->directory, conf, out->service ? out->service->conf : NULL);
+    return sp_ok();
 }
 
 static void compile_routes(struct builder *b, size_t num)
@@ -276,7 +275,6 @@ static void compile_all(struct builder *b, const struct dp_snapshot_options *o)
     b->certs = sp_map_new(b->arena, count(r, SALLYPORT__V1__KIND__CERTIFICATE));
     b->upstreams = sp_map_new(b->arena, count(r, SALLYPORT__V1__KIND__UPSTREAM));
     b->services = sp_map_new(b->arena, count(r, SALLYPORT__V1__KIND__SERVICE));
-    b->plugins = SP_NEW_N(b->arena, Sallyport__V1__Plugin *, count(r, SALLYPORT__V1__KIND__PLUGIN));
     s->services = SP_NEW_N(b->arena, struct dp_service, count(r, SALLYPORT__V1__KIND__SERVICE));
     s->directory = dp_directory_new(b->arena);
     for (size_t i = 0; i < r->num; i++)

@@ -30,12 +30,13 @@ static bool is_ref_to(const Sallyport__V1__Ref *ref, const char *id)
     return ref && ref->id && id && strcmp(ref->id, id) == 0;
 }
 
-static bool applies(const Sallyport__V1__Plugin *p, const Sallyport__V1__Route *route,
+/* A list stands under the route, the service or the workspace already; what is left is the service of a plugin with
+ * both. */
+static bool applies(const struct dp_instance *i, const Sallyport__V1__Route *route,
                     const Sallyport__V1__Service *service)
 {
-    if (!p->enabled || !sp_str_eq(dp_workspace(p->ws), dp_workspace(route->ws)))
-        return false;
-    if (p->route && !is_ref_to(p->route, route->id))
+    const Sallyport__V1__Plugin *p = i->plugin;
+    if (!sp_str_eq(dp_workspace(p->ws), dp_workspace(route->ws)))
         return false;
     return !p->service || (service && is_ref_to(p->service, service->id));
 }
@@ -71,19 +72,13 @@ static int by_kind_and_precedence(const void *x, const void *y)
     return c ? c : sp_str_cmp(sp_str_z(a->instance->plugin->id), sp_str_z(b->instance->plugin->id));
 }
 
-static sp_result make_option(const struct dp_directory *d, const Sallyport__V1__Plugin *p, struct option *out,
-                             struct sp_error *err)
+static struct option make_option(const struct dp_instance *i)
 {
-    *out = (struct option){.precedence = precedence_of(p)};
-    if (p->consumer)
-        out->consumer = sp_str_z(p->consumer->id);
-    if (p->consumer_group)
-        out->group = sp_str_z(p->consumer_group->name);
-    if ((p->consumer && !out->consumer.len) || (p->consumer_group && !out->group.len))
-        return sp_fail(err, SP_E_INVALID, "plugin %s: a scope without a name", p->id ? p->id : "?");
-    if (sp_failed(dp_directory_instance(d, p, &out->instance, err)))
-        return sp_fail_in(err, "plugin %s", p->id ? p->id : "?");
-    return sp_ok();
+    const Sallyport__V1__Plugin *p = i->plugin;
+    return (struct option){.instance = i,
+                           .consumer = p->consumer ? sp_str_z(p->consumer->id) : sp_str("", 0),
+                           .group = p->consumer_group ? sp_str_z(p->consumer_group->name) : sp_str("", 0),
+                           .precedence = precedence_of(p)};
 }
 
 static void fill_slots(struct sp_arena *a, struct dp_chain *c, const struct option *v, uint32_t num)
@@ -106,30 +101,31 @@ static bool is_grpc(const Sallyport__V1__Route *route)
     return false;
 }
 
-sp_result dp_chain_compile(struct sp_arena *a, const struct dp_directory *d, Sallyport__V1__Plugin *const *plugins,
-                           size_t num, const Sallyport__V1__Route *route, const Sallyport__V1__Service *service,
-                           struct dp_chain **out, struct sp_error *err)
+struct dp_chain *dp_chain_compile(struct sp_arena *a, const struct dp_directory *d, const Sallyport__V1__Route *route,
+                                  const Sallyport__V1__Service *service)
 {
-    size_t matching = 0;
-    for (size_t i = 0; i < num; i++)
-        matching += applies(plugins[i], route, service);
+    const struct dp_instance *lists[] = {
+        dp_directory_of_route(d, sp_str_z(route->id)),
+        service ? dp_directory_of_service(d, sp_str_z(service->id)) : NULL,
+        dp_directory_of_workspace(d, dp_workspace(route->ws)),
+    };
     struct dp_chain *c = SP_NEW(a, struct dp_chain);
-    *out = c;
     c->grpc = is_grpc(route);
-    if (matching == 0)
-        return sp_ok();
-    struct option *v = SP_NEW_N(a, struct option, matching);
+    uint32_t num = 0;
+    for (size_t l = 0; l < 3; l++)
+        for (const struct dp_instance *i = lists[l]; i; i = i->next)
+            num += applies(i, route, service);
+    if (num == 0)
+        return c;
+    struct option *v = SP_NEW_N(a, struct option, num);
     uint32_t n = 0;
-    for (size_t i = 0; i < num; i++) {
-        if (!applies(plugins[i], route, service))
-            continue;
-        SP_TRY(make_option(d, plugins[i], &v[n], err));
-        n += v[n].instance->kind->access != NULL; /* others have done their part in the handshake */
-    }
+    for (size_t l = 0; l < 3; l++)
+        for (const struct dp_instance *i = lists[l]; i; i = i->next)
+            if (applies(i, route, service))
+                v[n++] = make_option(i);
     qsort(v, n, sizeof *v, by_kind_and_precedence);
-    if (n)
-        fill_slots(a, c, v, n);
-    return sp_ok();
+    fill_slots(a, c, v, n);
+    return c;
 }
 
 size_t dp_chain_len(const struct dp_chain *c)

@@ -4,10 +4,10 @@
 #include "plugin/plugin.h"
 
 struct dp_chain;
-/* `plugins`: all enabled plugin resources of the route's workspace; picks those that apply to (route, service). */
-SP_MUST sp_result dp_chain_compile(struct sp_arena *a, const struct dp_directory *d, Sallyport__V1__Plugin *const *plugins, size_t num,
-                                   const Sallyport__V1__Route *route, const Sallyport__V1__Service *service, struct dp_chain **out,
-                                   struct sp_error *err);
+/* Of the plugins in the directory, those that apply to (route, service); service may be NULL. Cannot fail: what could go wrong did when
+ * the plugin was added. route and service need to live for the call only. */
+struct dp_chain *dp_chain_compile(struct sp_arena *a, const struct dp_directory *d, const Sallyport__V1__Route *route,
+                                  const Sallyport__V1__Service *service);
 size_t dp_chain_len(const struct dp_chain *c);
 /* Runs from the highest priority down until one replies. `tls`: protocol of the request, for the instances' own protocols. */
 enum dp_verdict dp_chain_access(const struct dp_chain *c, struct dp_call *call, bool tls);
@@ -16,3 +16,6 @@ enum dp_verdict dp_chain_access(const struct dp_chain *c, struct dp_call *call, 
 struct dp_directory *dp_directory_new(struct sp_arena *a);
 SP_MUST sp_result dp_directory_add_ca(struct dp_directory *d, const Sallyport__V1__CaCertificate *ca, struct sp_error *err);
 void dp_directory_add_consumer(struct dp_directory *d, const Sallyport__V1__ConsumerResource *c);
+/* After all CAs and consumers. Makes the plugin ready to run; errors carry a field path of the plugin. p lives as long as the directory;
+ * CA certificates and consumers are copied. */
+SP_MUST sp_result dp_directory_add_plugin(struct dp_directory *d, const Sallyport__V1__Plugin *p, struct sp_error *err);

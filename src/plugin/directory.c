@@ -9,17 +9,23 @@ struct mapping {
     struct mapping *next;
 };
 
+/* Instances that stand on one route, one service or one workspace. */
+struct scope {
+    struct dp_instance *first;
+};
+
 struct workspace {
     struct sp_map *usernames, *custom_ids; /* to struct dp_consumer */
     struct sp_map *mappings;               /* subject name to the first struct mapping */
+    struct scope global;
 };
 
 struct dp_directory {
     struct sp_arena *arena;
     struct sp_map *cas, *consumers; /* by id */
     struct sp_map *workspaces;
-    struct sp_map *trusts;    /* by flag and ids: struct dp_trust */
-    struct sp_map *instances; /* by the address of the message: struct dp_instance */
+    struct sp_map *trusts;            /* by flag and ids: struct dp_trust */
+    struct sp_map *routes, *services; /* by id: struct scope */
 };
 
 struct dp_directory *dp_directory_new(struct sp_arena *a)
@@ -30,7 +36,8 @@ struct dp_directory *dp_directory_new(struct sp_arena *a)
     d->consumers = sp_map_new(a, 8);
     d->workspaces = sp_map_new(a, 4);
     d->trusts = sp_map_new(a, 4);
-    d->instances = sp_map_new(a, 4);
+    d->routes = sp_map_new(a, 4);
+    d->services = sp_map_new(a, 4);
     return d;
 }
 
@@ -228,20 +235,53 @@ static unsigned protocols_of(const Sallyport__V1__Plugin *p)
     return p->n_protocols ? bits : DP_HTTP | DP_HTTPS | DP_GRPC | DP_GRPCS;
 }
 
-sp_result dp_directory_instance(const struct dp_directory *d, const Sallyport__V1__Plugin *p,
-                                const struct dp_instance **out, struct sp_error *err)
+static struct scope *scope_of(struct dp_directory *d, struct sp_map *m, const Sallyport__V1__Ref *ref)
 {
-    struct sp_str key = sp_str(&p, sizeof p);
-    if ((*out = sp_map_get(d->instances, key)))
-        return sp_ok();
+    struct scope *s = sp_map_get(m, sp_str_z(ref->id));
+    if (!s) {
+        s = SP_NEW(d->arena, struct scope);
+        sp_map_put(m, sp_arena_dup(d->arena, sp_str_z(ref->id)), s);
+    }
+    return s;
+}
+
+sp_result dp_directory_add_plugin(struct dp_directory *d, const Sallyport__V1__Plugin *p, struct sp_error *err)
+{
     struct dp_instance *i = SP_NEW(d->arena, struct dp_instance);
     i->plugin = p;
     i->kind = dp_plugin_kind_of(p->config_case);
     if (!i->kind)
         return sp_fail(err, SP_E_INVALID, "name: this data plane cannot run plugin '%s'", p->name ? p->name : "");
+    if (p->consumer && !p->consumer->id)
+        return sp_fail(err, SP_E_INVALID, "consumer: not resolved to an id");
+    if (p->consumer_group && !p->consumer_group->name)
+        return sp_fail(err, SP_E_INVALID, "consumer_group: not resolved to a name");
     i->protocols = protocols_of(p);
     SP_TRY(i->kind->compile(d->arena, d, p, &i->config, err));
-    sp_map_put(d->instances, sp_arena_dup(d->arena, key), i);
-    *out = i;
+    if (!i->kind->access || !p->enabled)
+        return sp_ok(); /* it has no part in requests, but a fault in it is still one */
+    struct scope *s = p->route     ? scope_of(d, d->routes, p->route)
+                      : p->service ? scope_of(d, d->services, p->service)
+                                   : &workspace_of(d, dp_workspace(p->ws))->global;
+    i->next = s->first;
+    s->first = i;
     return sp_ok();
+}
+
+const struct dp_instance *dp_directory_of_route(const struct dp_directory *d, struct sp_str id)
+{
+    const struct scope *s = sp_map_get(d->routes, id);
+    return s ? s->first : NULL;
+}
+
+const struct dp_instance *dp_directory_of_service(const struct dp_directory *d, struct sp_str id)
+{
+    const struct scope *s = sp_map_get(d->services, id);
+    return s ? s->first : NULL;
+}
+
+const struct dp_instance *dp_directory_of_workspace(const struct dp_directory *d, struct sp_str ws)
+{
+    const struct workspace *w = sp_map_get(d->workspaces, ws);
+    return w ? w->global.first : NULL;
 }

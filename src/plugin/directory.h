@@ -1,6 +1,5 @@
-/* What the directory is to the plugin room itself: while chains are compiled it also remembers what several of them
- * share, so that five thousand routes under one plugin hold one instance and one CA set. One thread until the snapshot
- * is complete. */
+/* What the directory is to the plugin room itself: it also holds what several chains share, so that five thousand
+ * routes under one plugin hold one instance and one CA set. One thread until the snapshot is complete. */
 #pragma once
 #include "plugin/chain.h"
 
@@ -16,14 +15,17 @@ SP_MUST sp_result dp_directory_trust(const struct dp_directory *d, char *const *
 
 /* A plugin resource made ready to run. */
 struct dp_instance {
+    const struct dp_instance *next; /* in the list of its scope */
     const Sallyport__V1__Plugin *plugin;
     const struct dp_plugin_kind *kind;
     void *config;
     unsigned protocols; /* bits of enum dp_protocol */
 };
 enum dp_protocol { DP_HTTP = 1, DP_HTTPS = 2, DP_GRPC = 4, DP_GRPCS = 8 };
-SP_MUST sp_result dp_directory_instance(const struct dp_directory *d, const Sallyport__V1__Plugin *p,
-                                        const struct dp_instance **out, struct sp_error *err);
+/* The instances that may apply to a route: those of its own scope, of its service's, and the workspace's. */
+const struct dp_instance *dp_directory_of_route(const struct dp_directory *d, struct sp_str id);
+const struct dp_instance *dp_directory_of_service(const struct dp_directory *d, struct sp_str id);
+const struct dp_instance *dp_directory_of_workspace(const struct dp_directory *d, struct sp_str ws);
 
 /* `name` as `anonymous` and `default_consumer` mean it: an id, then a username. */
 const struct dp_consumer *dp_directory_consumer(const struct dp_directory *d, struct sp_str ws, struct sp_str name);
