@@ -188,6 +188,8 @@ static unsigned grpc_status(unsigned status)
 /* gRPC clients read trailers, not bodies: the answer is a head with grpc-status in it. */
 static void reply_grpc(struct dp_exchange *x, struct sp_response_head *h, unsigned status, const char *message)
 {
+    if (status == 499) /* no status of HTTP: only its code in gRPC is meant (kong-behaviour 6.4) */
+        h->status = x->status = 200;
     sp_fields_add(&h->fields, x->arena, SP_FIELD_OTHER, SP_STR("grpc-status"),
                   sp_arena_printf(x->arena, "%u", grpc_status(status)));
     sp_fields_add(&h->fields, x->arena, SP_FIELD_OTHER, SP_STR("grpc-message"), sp_str_z(message));
@@ -331,6 +333,10 @@ static bool protocol_fits(struct dp_exchange *x)
     }
     if (grpc_route && !x->grpc) {
         dp_exchange_reply(x, 415, "Non-gRPC request matched gRPC route");
+        return false;
+    }
+    if (grpc_route && !tls && !has_protocol(r, "grpc")) { /* never served below the protection that it asks for */
+        dp_exchange_reply(x, 499, "gRPC request matched gRPCs route");
         return false;
     }
     if (grpc_route && x->request.version != SP_HTTP_2) {
