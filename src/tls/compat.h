@@ -5,8 +5,17 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define SP_BSSL_NEW (BORINGSSL_API_VERSION >= 32)
+
+#if !SP_BSSL_NEW
+typedef ssize_t ossl_ssize_t;
+typedef unsigned CBS_ASN1_TAG;
+#define ASN1_BOOLEAN_FALSE 0
+#define ASN1_BOOLEAN_TRUE 0xff
+#define X509_STORE_CTX_set0_trusted_stack X509_STORE_CTX_trusted_stack
+#endif
 
 static inline X509 *sp_x509_from_buffer(const CRYPTO_BUFFER *b)
 {
@@ -96,7 +105,3 @@ static inline bool sp_credential_use_ctx(SSL_CTX *ctx, const struct sp_credentia
     return SSL_CTX_set_chain_and_key(ctx, v->chain, v->num, v->key, NULL);
 #endif
 }
-
-#if !SP_BSSL_NEW
-#define X509_STORE_CTX_set0_trusted_stack X509_STORE_CTX_trusted_stack
-#endif

@@ -257,21 +257,17 @@ void sp_tls_names_policy(const struct sp_tls_names *n, struct sp_str name, struc
 
 /* --- a ClientHello --- */
 
-static CRYPTO_BUFFER *share(const CRYPTO_BUFFER *b)
-{
-    CRYPTO_BUFFER_up_ref((CRYPTO_BUFFER *)b);
-    return (CRYPTO_BUFFER *)b;
-}
-
 /* The list itself is the SSL's, its names are shared. Without one BoringSSL sends no extension in TLS 1.3 (RFC 8446
  * section 4.2.4 has no empty list) and an empty list in TLS 1.2. */
 static bool send_names(SSL *ssl, const struct ask *k)
 {
     if (!k->ca_names)
         return true;
-    STACK_OF(CRYPTO_BUFFER) *copy = sk_CRYPTO_BUFFER_deep_copy(k->ca_names, share, CRYPTO_BUFFER_free);
+    STACK_OF(CRYPTO_BUFFER) *copy = sk_CRYPTO_BUFFER_dup(k->ca_names);
     if (!copy)
         return false;
+    for (size_t i = 0; i < sk_CRYPTO_BUFFER_num(copy); i++)
+        CRYPTO_BUFFER_up_ref(sk_CRYPTO_BUFFER_value(copy, i));
     SSL_set0_client_CAs(ssl, copy);
     return true;
 }

@@ -11,7 +11,10 @@
 
 const char *sp_tls_reason(void)
 {
-    uint32_t e = ERR_peek_error();
+    /* The oldest error is the most exact one, except that the TLS layer speaks last and knows what it means. */
+    uint32_t e = ERR_peek_last_error();
+    if (ERR_GET_LIB(e) != ERR_LIB_SSL)
+        e = ERR_peek_error();
     const char *reason = e ? ERR_reason_error_string(e) : NULL;
     ERR_clear_error();
     return reason ? reason : "unknown reason";

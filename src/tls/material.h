@@ -1,6 +1,7 @@
 /* Inside of src/tls: keys and certificates as BoringSSL objects, and its errors as ours. Any thread. */
 #pragma once
 #include "tls/certificate.h"
+#include "tls/compat.h"
 #include <openssl/evp.h>
 #include <openssl/pool.h>
 #include <openssl/x509.h>
