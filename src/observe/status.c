@@ -1,0 +1,179 @@
+#include "observe/status.h"
+
+#include "observe/metrics.h"
+
+#include <stdlib.h>
+
+struct dp_status {
+    struct sp_http_server *server;
+    struct dp_status_source *source;
+};
+
+struct page {
+    const char *path;
+    bool post; /* also the method */
+    void (*serve)(struct dp_status *s, struct sp_http_exchange *x);
+};
+
+static void reply_json(struct sp_http_exchange *x, unsigned status, struct sp_buf *b)
+{
+    sp_http_reply(x, status, "application/json; charset=utf-8", sp_buf_str(b));
+    sp_buf_fini(b);
+}
+
+static void reply_message(struct sp_http_exchange *x, unsigned status, const char *message)
+{
+    struct sp_buf b = {0};
+    sp_buf_printf(&b, "{\"message\":\"%s\"}\n", message);
+    reply_json(x, status, &b);
+}
+
+static void serve_live(struct dp_status *s, struct sp_http_exchange *x)
+{
+    (void)s;
+    reply_message(x, 200, "live");
+}
+
+static void serve_ready(struct dp_status *s, struct sp_http_exchange *x)
+{
+    if (s->source->draining)
+        reply_message(x, 503, "draining");
+    else if (!s->source->proxy->current)
+        reply_message(x, 503, "no configuration available");
+    else
+        reply_message(x, 200, "ready");
+}
+
+static void serve_metrics(struct dp_status *s, struct sp_http_exchange *x)
+{
+    struct sp_buf b = {0};
+    dp_metrics_write(s->source, &b);
+    sp_http_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", sp_buf_str(&b));
+    sp_buf_fini(&b);
+}
+
+static void put_text(struct sp_buf *out, const char *text)
+{
+    for (; *text; text++)
+        if (*text == '"' || *text == '\\' || (unsigned char)*text < 0x20)
+            sp_buf_printf(out, "\\u%04x", (unsigned char)*text);
+        else
+            sp_buf_putc(out, *text);
+}
+
+static void serve_status(struct dp_status *s, struct sp_http_exchange *x)
+{
+    const struct dp_status_source *src = s->source;
+    struct sp_buf b = {0};
+    sp_buf_printf(&b,
+                  "{\"version\":\"%s\",\"mode\":\"%s\",\"revision\":%lld,\"ready\":%s,\"draining\":%s,\"stale\":%s,"
+                  "\"connected\":%s,\"workers\":%u,\"rejected_revision\":%lld,\"last_error\":\"",
+                  SP_VERSION, src->mode, (long long)(src->proxy->current ? src->proxy->current->revision : 0),
+                  src->proxy->current && !src->draining ? "true" : "false", src->draining ? "true" : "false",
+                  src->stale ? "true" : "false", src->connected ? "true" : "false", src->proxy->num_workers,
+                  (long long)src->rejected_revision);
+    put_text(&b, src->last_error);
+    sp_buf_add(&b, SP_STR("\"}\n"));
+    reply_json(x, 200, &b);
+}
+
+/* Every resource as it runs, secrets redacted. */
+static void serve_config(struct dp_status *s, struct sp_http_exchange *x)
+{
+    const struct dp_snapshot *snap = s->source->proxy->current;
+    struct sp_buf b = {0};
+    sp_buf_printf(&b, "{\"revision\":%lld,\"resources\":[", (long long)(snap ? snap->revision : 0));
+    for (size_t i = 0; snap && i < snap->resources->num; i++) {
+        const struct sp_resource *r = &snap->resources->v[i];
+        const ProtobufCEnumValue *kind =
+            protobuf_c_enum_descriptor_get_value(&sallyport__v1__kind__descriptor, (int)r->kind);
+        char hash[33];
+        sp_hex(r->hash, sizeof r->hash, hash);
+        sp_buf_printf(&b, "%s{\"kind\":\"%s\",\"hash\":\"%s\",\"body\":", i ? "," : "", kind ? kind->name : "?", hash);
+        sp_message_write_json(r->message, true, 0, &b);
+        sp_buf_putc(&b, '}');
+    }
+    sp_buf_add(&b, SP_STR("]}\n"));
+    reply_json(x, 200, &b);
+}
+
+static void write_map(const struct dp_snapshot *snap, struct sp_buf *b)
+{
+    bool first = true;
+    sp_buf_add(b, SP_STR("{\"entries\":["));
+    for (size_t i = 0; snap && i < snap->resources->num; i++) {
+        const struct sp_resource *r = &snap->resources->v[i];
+        if (r->kind != SALLYPORT__V1__KIND__HANDSHAKE)
+            continue;
+        if (!first)
+            sp_buf_putc(b, ',');
+        first = false;
+        sp_message_write_json(r->message, true, 0, b);
+    }
+    sp_buf_add(b, SP_STR("]}\n"));
+}
+
+/* /handshake is the whole map; /handshake?sni=NAME what happens to that name. */
+static void serve_handshake(struct dp_status *s, struct sp_http_exchange *x)
+{
+    const struct dp_snapshot *snap = s->source->proxy->current;
+    struct sp_handshake_answer answer;
+    struct sp_str sni;
+    struct sp_buf b = {0};
+    if (!snap || !sp_query_get(x->arena, x->query, "sni", &sni)) {
+        write_map(snap, &b);
+    } else {
+        sp_explain_handshake(x->arena, snap->resources, sni, &answer);
+        sp_handshake_answer_json(&answer, sni, &b);
+    }
+    reply_json(x, 200, &b);
+}
+
+static void serve_drain(struct dp_status *s, struct sp_http_exchange *x)
+{
+    s->source->drain(s->source->ctx);
+    reply_message(x, 202, "draining");
+}
+
+static const struct page pages[] = {
+    {"/healthz/live", false, serve_live},   {"/healthz/ready", false, serve_ready}, {"/metrics", false, serve_metrics},
+    {"/status", false, serve_status},       {"/status/ready", false, serve_ready},  {"/config", false, serve_config},
+    {"/handshake", false, serve_handshake}, {"/drain", true, serve_drain},
+};
+
+static void handle(void *ctx, struct sp_http_exchange *x)
+{
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        if (!sp_str_eq(x->path, sp_str_z(pages[i].path)))
+            continue;
+        struct sp_str method = x->request->method;
+        bool get = sp_str_eq(method, SP_STR("GET")) || sp_str_eq(method, SP_STR("HEAD"));
+        if (pages[i].post ? sp_str_eq(method, SP_STR("POST")) : get) {
+            pages[i].serve(ctx, x);
+            return;
+        }
+        sp_http_reply_field(x, SP_STR("Allow"), pages[i].post ? SP_STR("POST") : SP_STR("GET, HEAD"));
+        reply_message(x, 405, "Method not allowed");
+        return;
+    }
+    reply_message(x, 404, "Not found");
+}
+
+sp_result dp_status_start(struct sp_loop *l, const struct sp_address *at, struct dp_status_source *source,
+                          struct sp_address *bound, struct dp_status **out, struct sp_error *err)
+{
+    struct dp_status *s = sp_alloc(sizeof *s);
+    s->source = source;
+    s->server =
+        sp_http_server_new(&(struct sp_http_server_options){.loop = l, .handle = handle, .ctx = s, .max_body = 4096});
+    *out = s;
+    return sp_http_server_listen(s->server, at, bound, err);
+}
+
+void dp_status_stop(struct dp_status *s)
+{
+    if (!s)
+        return;
+    sp_http_server_free(s->server);
+    free(s);
+}
