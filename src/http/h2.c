@@ -70,8 +70,9 @@ static struct sp_h2_stream *stream_new(struct sp_h2 *h, int32_t id)
         h->all->back = &s->next;
     h->all = s;
     h->num_streams++;
+    s->head = SP_NEW(s->arena, struct sp_request_head);
     struct sp_field *v = sp_arena_alloc_raw(s->arena, FIRST_FIELDS * sizeof *v);
-    s->head.fields = (struct sp_fields){.v = v, .cap = FIRST_FIELDS};
+    s->head->fields = (struct sp_fields){.v = v, .cap = FIRST_FIELDS};
     return s;
 }
 
@@ -163,13 +164,13 @@ static void take_pseudo(struct sp_h2_stream *s, struct sp_str name, nghttp2_rcbu
 {
     struct sp_str v = keep(s->arena, value);
     if (sp_str_eq(name, SP_STR(":path")))
-        s->head.target = v;
+        s->head->target = v;
     else if (sp_str_eq(name, SP_STR(":method")))
-        s->head.method = v;
+        s->head->method = v;
     else if (sp_str_eq(name, SP_STR(":scheme")))
         s->scheme = v;
     else if (sp_str_eq(name, SP_STR(":authority")))
-        s->head.authority = v;
+        s->head->authority = v;
     else
         refuse(s, 400, "unknown pseudo-header field");
 }
@@ -186,15 +187,15 @@ static void take_field(struct sp_h2_stream *s, nghttp2_rcbuf *name, nghttp2_rcbu
         s->cookies++;
         break;
     case SP_FIELD_CONTENT_LENGTH:
-        s->head.has_length = sp_str_to_u64(v, &s->head.content_length);
+        s->head->has_length = sp_str_to_u64(v, &s->head->content_length);
         break;
     case SP_FIELD_EXPECT:
-        s->head.expect_continue = sp_str_ieq(v, SP_STR("100-continue"));
+        s->head->expect_continue = sp_str_ieq(v, SP_STR("100-continue"));
         break;
     default:
         break;
     }
-    sp_fields_add(&s->head.fields, s->arena, id, keep(s->arena, name), v);
+    sp_fields_add(&s->head->fields, s->arena, id, keep(s->arena, name), v);
 }
 
 static void take_trailer(struct sp_h2_stream *s, nghttp2_rcbuf *name, nghttp2_rcbuf *value)
@@ -255,7 +256,7 @@ static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, ng
 /* RFC 9113 8.2.3: crumbs become one field again. */
 static void join_cookies(struct sp_h2_stream *s)
 {
-    struct sp_fields *f = &s->head.fields;
+    struct sp_fields *f = &s->head->fields;
     size_t len = 0;
     for (uint32_t i = 0; i < f->len; i++)
         if (f->v[i].id == SP_FIELD_COOKIE)
@@ -291,7 +292,7 @@ static bool target_valid(struct sp_str t, struct sp_str method)
 
 static void check_head(struct sp_h2_stream *s)
 {
-    struct sp_request_head *r = &s->head;
+    struct sp_request_head *r = s->head;
     if (sp_str_eq(r->method, SP_STR("CONNECT")))
         refuse(s, 405, "CONNECT is not served");
     else if (!sp_token_valid(r->method))
@@ -313,7 +314,7 @@ static bool expects_content(struct sp_str method)
 
 static void finish_head(struct sp_h2_stream *s, bool end)
 {
-    struct sp_request_head *r = &s->head;
+    struct sp_request_head *r = s->head;
     check_head(s);
     if (s->fault) {
         if (s->h->ev->refused)

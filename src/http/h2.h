@@ -25,7 +25,7 @@ struct sp_h2_limits {
 extern const struct sp_h2_limits sp_h2_default_limits;
 
 struct sp_h2_events {
-    /* A request head is complete and valid. `head` borrows from *arena*, which the owner gave in `open`. end: no body.
+    /* A request head is complete and valid. `head` lives in the arena that the owner gave in `open`. end: no body.
      */
     void (*request)(void *owner, struct sp_request_head *head, bool end);
     void (*data)(void *owner, struct sp_str bytes, bool end);        /* borrowed for the call */

@@ -34,7 +34,7 @@ struct sp_h2_stream {
     struct sp_arena *arena;
     int32_t id;
     /* request */
-    struct sp_request_head head;
+    struct sp_request_head *head; /* in the owner's arena, which may outlive the stream */
     struct sp_fields trailers_in;
     struct sp_str host, scheme;
     uint32_t num_fields, head_bytes, cookies;
