@@ -94,7 +94,7 @@ static void find_consumer(const struct dp_cert_auth *c, const struct dp_director
     const struct sp_str cas[] = {anchor, sp_str("", 0)};
     for (size_t s = 0; s < 2; s++)
         for (size_t i = 0; i < num; i++) {
-            const struct dp_mapping *m = dp_directory_mapping(d, c->ws, names[i], cas[s]);
+            const struct dp_mapping *m = dp_directory_mapping(d, c->mappings, c->ws, names[i], cas[s]);
             if (!m)
                 continue;
             out->consumer = m->consumer;

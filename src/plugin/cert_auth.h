@@ -10,6 +10,7 @@ enum dp_group_by { DP_GROUP_NONE, DP_GROUP_CN, DP_GROUP_DN };
 struct dp_cert_auth {
     const char *tag, *event; /* of the log: "mtls-auth", "mtls_auth_failed" */
     struct sp_str ws;
+    enum dp_mapping_family mappings;
     const struct dp_trust *trust;               /* NULL: a CA is missing; every request gets 500, never a smaller set */
     struct sp_str anonymous_name, default_name; /* empty: not configured */
     const struct dp_consumer *anonymous, *default_consumer; /* NULL: configured but missing */

@@ -15,8 +15,9 @@ struct scope {
 };
 
 struct workspace {
-    struct sp_map *usernames, *custom_ids; /* to struct dp_consumer */
-    struct sp_map *mappings;               /* subject name to the first struct mapping */
+    struct sp_map *usernames, *custom_ids;            /* to struct dp_consumer */
+    struct sp_map *mappings[DP_NUM_MAPPING_FAMILIES]; /* subject name to the first struct mapping */
+    struct sp_map *keys;                              /* to struct dp_key */
     struct scope global;
 };
 
@@ -117,7 +118,9 @@ static struct workspace *workspace_of(struct dp_directory *d, struct sp_str name
     w = SP_NEW(d->arena, struct workspace);
     w->usernames = sp_map_new(d->arena, 8);
     w->custom_ids = sp_map_new(d->arena, 4);
-    w->mappings = sp_map_new(d->arena, 4);
+    for (size_t i = 0; i < DP_NUM_MAPPING_FAMILIES; i++)
+        w->mappings[i] = sp_map_new(d->arena, 4);
+    w->keys = sp_map_new(d->arena, 4);
     sp_map_put(d->workspaces, sp_arena_dup(d->arena, name), w);
     return w;
 }
@@ -133,7 +136,7 @@ static bool is_older(const struct mapping *a, const struct mapping *b)
     return a->created_at != b->created_at ? a->created_at < b->created_at : sp_str_cmp(a->pub.id, b->pub.id) < 0;
 }
 
-static void add_mapping(struct dp_directory *d, struct workspace *w, const struct dp_consumer *consumer,
+static void add_mapping(struct dp_directory *d, struct sp_map *mappings, const struct dp_consumer *consumer,
                         const Sallyport__V1__MtlsAuthCredential *m)
 {
     struct mapping *made = SP_NEW(d->arena, struct mapping);
@@ -142,9 +145,9 @@ static void add_mapping(struct dp_directory *d, struct workspace *w, const struc
     made->ca_id = dup_text(d, m->ca_certificate ? m->ca_certificate->id : NULL);
     made->created_at = m->created_at;
     struct sp_str subject = dup_text(d, m->subject_name);
-    struct mapping *first = sp_map_get(w->mappings, subject);
+    struct mapping *first = sp_map_get(mappings, subject);
     if (!first) {
-        sp_map_put(w->mappings, subject, made);
+        sp_map_put(mappings, subject, made);
         return;
     }
     for (struct mapping *it = first; it; it = it->next) {
@@ -161,6 +164,26 @@ static void add_mapping(struct dp_directory *d, struct workspace *w, const struc
     first->next = made;
 }
 
+static void add_key(struct dp_directory *d, struct workspace *w, const struct dp_consumer *consumer,
+                    const Sallyport__V1__KeyauthCredential *k)
+{
+    if (!k->key || !*k->key)
+        return;
+    struct dp_key *made = SP_NEW(d->arena, struct dp_key);
+    made->id = dup_text(d, k->id);
+    made->consumer = consumer;
+    made->expires = k->ttl > 0 ? k->created_at + k->ttl : 0;
+    sp_map_put(w->keys, dup_text(d, k->key), made);
+}
+
+static struct sp_str *dup_list(struct dp_directory *d, char *const *v, size_t num)
+{
+    struct sp_str *out = num ? SP_NEW_N(d->arena, struct sp_str, num) : NULL;
+    for (size_t i = 0; i < num; i++)
+        out[i] = dup_text(d, v[i]);
+    return out;
+}
+
 void dp_directory_add_consumer(struct dp_directory *d, const Sallyport__V1__ConsumerResource *r)
 {
     const Sallyport__V1__Consumer *from = r->consumer;
@@ -171,17 +194,19 @@ void dp_directory_add_consumer(struct dp_directory *d, const Sallyport__V1__Cons
     c->id = dup_text(d, from->id);
     c->username = dup_text(d, from->username);
     c->custom_id = dup_text(d, from->custom_id);
-    c->num_groups = r->n_groups;
-    c->groups = r->n_groups ? SP_NEW_N(d->arena, struct sp_str, r->n_groups) : NULL;
-    for (size_t i = 0; i < r->n_groups; i++)
-        c->groups[i] = dup_text(d, r->groups[i]);
+    c->groups = dup_list(d, r->groups, c->num_groups = r->n_groups);
+    c->acl_groups = dup_list(d, r->acl_groups, c->num_acl_groups = r->n_acl_groups);
     sp_map_put(d->consumers, c->id, c);
     if (c->username.len)
         sp_map_put(w->usernames, c->username, c);
     if (c->custom_id.len)
         sp_map_put(w->custom_ids, c->custom_id, c);
     for (size_t i = 0; i < r->n_mtls_auth_credentials; i++)
-        add_mapping(d, w, c, r->mtls_auth_credentials[i]);
+        add_mapping(d, w->mappings[DP_MTLS_AUTH_MAPPINGS], c, r->mtls_auth_credentials[i]);
+    for (size_t i = 0; i < r->n_header_cert_auth_credentials; i++)
+        add_mapping(d, w->mappings[DP_HEADER_CERT_AUTH_MAPPINGS], c, r->header_cert_auth_credentials[i]);
+    for (size_t i = 0; i < r->n_keyauth_credentials; i++)
+        add_key(d, w, c, r->keyauth_credentials[i]);
 }
 
 const struct dp_consumer *dp_directory_consumer_id(const struct dp_directory *d, struct sp_str id)
@@ -209,14 +234,20 @@ const struct dp_consumer *dp_directory_consumer(const struct dp_directory *d, st
     return c ? c : dp_directory_consumer_username(d, ws, name);
 }
 
-const struct dp_mapping *dp_directory_mapping(const struct dp_directory *d, struct sp_str ws,
-                                              struct sp_str subject_name, struct sp_str ca_id)
+const struct dp_mapping *dp_directory_mapping(const struct dp_directory *d, enum dp_mapping_family family,
+                                              struct sp_str ws, struct sp_str subject_name, struct sp_str ca_id)
 {
     const struct workspace *w = sp_map_get(d->workspaces, ws);
-    const struct mapping *m = w ? sp_map_get(w->mappings, subject_name) : NULL;
+    const struct mapping *m = w ? sp_map_get(w->mappings[family], subject_name) : NULL;
     while (m && !sp_str_eq(m->ca_id, ca_id))
         m = m->next;
     return m ? &m->pub : NULL;
+}
+
+const struct dp_key *dp_directory_key(const struct dp_directory *d, struct sp_str ws, struct sp_str key)
+{
+    const struct workspace *w = sp_map_get(d->workspaces, ws);
+    return w ? sp_map_get(w->keys, key) : NULL;
 }
 
 /* --- plugin instances --- */

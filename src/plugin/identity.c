@@ -18,15 +18,22 @@ enum {
     NUM_MANAGED = sizeof managed / sizeof *managed
 };
 
+bool dp_identity_is_managed(struct sp_str name)
+{
+    if (name.len < 13 || sp_lower((unsigned char)name.p[0]) != 'x')
+        return false;
+    for (size_t m = 0; m < NUM_MANAGED; m++)
+        if (name.len == managed[m].len && sp_field_name_same(name, managed[m]))
+            return true;
+    return false;
+}
+
 /* One pass over the fields instead of one for each name. */
 static void remove_managed(struct sp_fields *f)
 {
     for (uint32_t i = 0; i < f->len; i++) {
         struct sp_field *field = &f->v[i];
-        if (field->removed || field->name.len < 13 || sp_lower((unsigned char)field->name.p[0]) != 'x')
-            continue;
-        for (size_t m = 0; m < NUM_MANAGED && !field->removed; m++)
-            field->removed = field->name.len == managed[m].len && sp_field_name_same(field->name, managed[m]);
+        field->removed = field->removed || dp_identity_is_managed(field->name);
     }
 }
 

@@ -11,6 +11,8 @@ struct dp_consumer { /* immutable, in the snapshot */
     struct sp_str id, username, custom_id; /* empty: unset */
     struct sp_str *groups;
     size_t num_groups;
+    struct sp_str *acl_groups; /* of the acls collection */
+    size_t num_acl_groups;
 };
 
 struct dp_ca { /* immutable, in the snapshot */
@@ -27,8 +29,16 @@ struct dp_mapping { /* a manual certificate mapping */
     struct sp_str id;
     const struct dp_consumer *consumer;
 };
+enum dp_mapping_family { DP_MTLS_AUTH_MAPPINGS, DP_HEADER_CERT_AUTH_MAPPINGS, DP_NUM_MAPPING_FAMILIES };
 /* ca_id empty: mappings without a CA. */
-const struct dp_mapping *dp_directory_mapping(const struct dp_directory *d, struct sp_str ws, struct sp_str subject_name, struct sp_str ca_id);
+const struct dp_mapping *dp_directory_mapping(const struct dp_directory *d, enum dp_mapping_family family, struct sp_str ws,
+                                              struct sp_str subject_name, struct sp_str ca_id);
+struct dp_key { /* a key of key-auth */
+    struct sp_str id;
+    const struct dp_consumer *consumer;
+    int64_t expires; /* seconds since 1970; 0: never */
+};
+const struct dp_key *dp_directory_key(const struct dp_directory *d, struct sp_str ws, struct sp_str key);
 
 /* Per worker, per snapshot: verdicts remembered by (instance, chain digest). Dies with the worker's epoch. */
 struct dp_plugin_cache;
@@ -47,6 +57,9 @@ struct dp_call {
     const struct sp_peer *peer;       /* NULL: not TLS */
     const char *request_id;           /* 32 hex digits */
     struct sp_str ws;                 /* workspace of the matched route */
+    struct sp_str query;              /* with its '?', or empty; what a plugin puts here goes upstream */
+    struct sp_str client_ip;          /* text: the client's address after trusted_ips and real_ip rules */
+    bool peer_trusted;                /* the TCP peer itself is in trusted_ips */
     bool grpc;
 
     /* authentication context (kong-behaviour 1.0) */
@@ -62,6 +75,9 @@ struct dp_call {
     unsigned reply_status;
     const char *reply_message;        /* constant or in the arena */
     struct sp_fields reply_fields;
+    struct sp_str reply_body;         /* instead of a message: sent as it is, with reply_content_type */
+    struct sp_str reply_content_type;
+    struct sp_fields response_fields; /* set by plugins that let the request pass: added to whatever the client gets */
     /* A plugin that answers because this connection was never asked for a certificate says so: the exchange may turn the
      * answer into 421 (DESIGN section 4, the phase gap). */
     bool wants_certificate;
@@ -81,5 +97,7 @@ struct dp_plugin_kind {
 const struct dp_plugin_kind *dp_plugin_kind_of(Sallyport__V1__Plugin__ConfigCase config_case); /* NULL: cannot run it */
 extern const struct dp_plugin_kind *const dp_plugin_kinds[]; /* NULL-terminated */
 
+/* Fields that tell the upstream who the client is: no client may bring them, in a head (plugins see to that) or in trailers. */
+bool dp_identity_is_managed(struct sp_str field_name);
 /* Fills the reply of a call. Returns DP_REPLY. */
 enum dp_verdict dp_reply(struct dp_call *call, unsigned status, const char *message);

@@ -142,15 +142,19 @@ static struct sp_str milliseconds(struct dp_exchange *x, uint64_t ms)
     return sp_arena_printf(x->arena, "%llu", (unsigned long long)ms);
 }
 
+static void add_all(struct dp_exchange *x, struct sp_response_head *h, const struct sp_fields *from)
+{
+    for (uint32_t i = 0; i < from->len; i++)
+        sp_fields_add(&h->fields, x->arena, from->v[i].id, from->v[i].name, from->v[i].value);
+}
+
 static void add_reply_fields(struct dp_exchange *x, struct sp_response_head *h, struct sp_str content_type)
 {
     struct sp_arena *a = x->arena;
     if (content_type.len)
         sp_fields_add(&h->fields, a, SP_FIELD_CONTENT_TYPE, SP_STR("Content-Type"), content_type);
-    for (uint32_t i = 0; i < x->call.reply_fields.len; i++) {
-        struct sp_field *f = &x->call.reply_fields.v[i];
-        sp_fields_add(&h->fields, a, f->id, f->name, f->value);
-    }
+    add_all(x, h, &x->call.reply_fields);
+    add_all(x, h, &x->call.response_fields);
     sp_fields_add(&h->fields, a, SP_FIELD_SERVER, SP_STR("Server"), SP_STR("sallyport/" SP_VERSION));
     sp_fields_add(&h->fields, a, SP_FIELD_OTHER, SP_STR("X-Kong-Response-Latency"),
                   milliseconds(x, sp_loop_now(x->worker->loop) - x->started_ms));
@@ -210,7 +214,10 @@ void dp_exchange_reply(struct dp_exchange *x, unsigned status, const char *messa
     if (x->grpc) {
         reply_grpc(x, &h, status, message);
     } else {
-        body = dp_reply_body(x, x->status, message, &content_type);
+        body = x->call.reply_body;
+        content_type = x->call.reply_content_type;
+        if (body.len == 0)
+            body = dp_reply_body(x, x->status, message, &content_type);
         add_reply_fields(x, &h, content_type);
     }
     h.content_length = body.len;
@@ -358,6 +365,9 @@ static void fill_call(struct dp_exchange *x)
     call->request_id = x->request_id;
     call->ws = sp_str_z(x->route->conf->ws);
     call->grpc = x->grpc;
+    call->query = x->query;
+    call->client_ip = sp_str_z(x->conn->ip);
+    call->peer_trusted = x->conn->trusted;
 }
 
 /* The phase gap (DESIGN section 4): a refusal for want of a certificate becomes 421 exactly when a new connection to
@@ -502,12 +512,25 @@ void dp_exchange_data(struct dp_exchange *x, struct sp_str bytes, bool end)
     after_body_write(x, bytes.len);
 }
 
+/* An upstream that merges trailers into the head must not be told there who the client is. */
+static struct sp_fields allowed_trailers(struct dp_exchange *x, const struct sp_fields *trailers)
+{
+    struct sp_fields out = {0};
+    for (uint32_t i = 0; trailers && i < trailers->len; i++) {
+        const struct sp_field *f = &trailers->v[i];
+        if (!f->removed && !dp_identity_is_managed(f->name))
+            sp_fields_add(&out, x->arena, f->id, f->name, f->value);
+    }
+    return out;
+}
+
 void dp_exchange_trailers(struct dp_exchange *x, const struct sp_fields *trailers)
 {
     x->request_done = true;
     if (!x->up)
         return;
-    if (x->up_chunked && !sp_h1_write_last_chunk(dp_up_out(x->up), trailers)) {
+    struct sp_fields allowed = allowed_trailers(x, trailers);
+    if (x->up_chunked && !sp_h1_write_last_chunk(dp_up_out(x->up), &allowed)) {
         dp_exchange_reply(x, 400, NULL);
         return;
     }
@@ -535,6 +558,9 @@ static void add_response_fields(struct dp_exchange *x, struct sp_response_head *
                   milliseconds(x, x->forwarded_ms - x->started_ms));
     sp_fields_remove(&h->fields, SP_STR("X-Kong-Request-Id"));
     sp_fields_add(&h->fields, a, SP_FIELD_OTHER, SP_STR("X-Kong-Request-Id"), sp_str(x->request_id, 32));
+    for (uint32_t i = 0; i < x->call.response_fields.len; i++)
+        sp_fields_remove(&h->fields, x->call.response_fields.v[i].name);
+    add_all(x, h, &x->call.response_fields);
 }
 
 static bool has_no_body(const struct dp_exchange *x, const struct sp_response_head *h)

@@ -84,9 +84,9 @@ static struct sp_str target_for(struct dp_exchange *x, const struct dp_service *
     if (sp_str_eq(x->request.target, SP_STR("*")))
         return x->request.target;
     struct sp_str path = dp_upstream_path(x->arena, s->path, x->path, x->matched_prefix, x->route->conf->strip_path);
-    if (x->query.len == 0)
+    if (x->call.query.len == 0)
         return path;
-    return sp_arena_printf(x->arena, "%.*s%.*s", SP_FMT(path), SP_FMT(x->query));
+    return sp_arena_printf(x->arena, "%.*s%.*s", SP_FMT(path), SP_FMT(x->call.query));
 }
 
 bool dp_forward_head(struct dp_exchange *x, const struct dp_service *s, struct sp_buf *out)
