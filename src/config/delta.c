@@ -231,7 +231,8 @@ static struct state *merge(const struct state *from, struct transaction *t)
 {
     size_t kept = t->base ? from->set.num : 0;
     struct state *to = state_new(t->revision, kept + t->num);
-    qsort(t->changes, t->num, sizeof *t->changes, change_cmp);
+    if (t->num) /* an empty transaction has no array at all */
+        qsort(t->changes, t->num, sizeof *t->changes, change_cmp);
     for (size_t i = 0, k = 0; i < kept || k < t->num;) {
         const struct change *c = &t->changes[k];
         int order = i == kept     ? 1

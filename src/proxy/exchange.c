@@ -138,7 +138,7 @@ static void settle(struct dp_exchange *x)
 static struct sp_str milliseconds(struct dp_exchange *x, uint64_t ms)
 {
     if (ms < 10) /* most are */
-        return sp_str("0123456789" + ms, 1);
+        return sp_str(&"0123456789"[ms], 1);
     return sp_arena_printf(x->arena, "%llu", (unsigned long long)ms);
 }
 
