@@ -52,6 +52,11 @@ class Rules(unittest.TestCase):
         tree = self.tree(src__base__x_dot_c='#include "str.h"\n')
         self.one(check.check_layers(tree, LAYERS), "not path-qualified")
 
+    def test_what_stands_beside_main_belongs_to_the_program(self):
+        tree = self.tree(src__main_dot_c='#include "settings.h"\n#include "proxy/proxy.h"\n', src__settings_dot_h="",
+                         control__main_dot_c='#include "control/settings.h"\n', src__proxy__x_dot_c='#include "settings.h"\n')
+        self.one(check.check_layers(tree, LAYERS), "src/proxy/x.c:1")
+
     def test_a_room_without_a_row(self):
         tree = self.tree(src__attic__x_dot_c="")
         self.one(check.check_layers(tree, LAYERS), "src/attic has no row")
