@@ -105,13 +105,24 @@ static enum sp_h1_parse trailer_byte(struct sp_h1_body *b, unsigned char c, stru
     return SP_H1_DONE;
 }
 
-static void after_line_end(struct sp_h1_body *b)
+/* The line that has just ended; an error is still told as one of the body. */
+static enum sp_h1_parse check_trailer_line(const struct sp_h1_body *b, struct sp_h1_fault *fault)
+{
+    struct sp_str all = sp_buf_str(&b->trailers);
+    const char *before = memrchr(all.p, '\n', all.len);
+    struct sp_field f;
+    return sp_h1_field_line(before ? sp_str_skip(all, (size_t)(before + 1 - all.p)) : all, &f, fault);
+}
+
+static enum sp_h1_parse after_line_end(struct sp_h1_body *b, struct sp_h1_fault *fault)
 {
     switch ((enum chunk_step)b->step) {
     case AT_SIZE_LF:
         b->step = b->left ? AT_DATA : AT_TRAILER_LINE;
         break;
     case AT_TRAILER_LF:
+        if (check_trailer_line(b, fault) != SP_H1_DONE)
+            return SP_H1_BAD;
         sp_buf_putc(&b->trailers, '\n');
         b->step = AT_TRAILER_LINE;
         break;
@@ -122,6 +133,7 @@ static void after_line_end(struct sp_h1_body *b)
     default:
         b->done = true;
     }
+    return SP_H1_DONE;
 }
 
 static enum sp_h1_parse framing_byte(struct sp_h1_body *b, unsigned char c, struct sp_h1_fault *fault)
@@ -142,8 +154,7 @@ static enum sp_h1_parse framing_byte(struct sp_h1_body *b, unsigned char c, stru
     default:
         if (c != '\n')
             return sp_h1_bad(fault, 400, "bare CR in the chunk framing");
-        after_line_end(b);
-        return SP_H1_DONE;
+        return after_line_end(b, fault);
     }
 }
 

@@ -87,6 +87,10 @@ static void refuses_bad_chunks(void **state)
         "0\r\na: b\n\r\n",
         "0\r\na: b\rc\r\n",
         "0\r\na: \x01\r\n",
+        "0\r\na : b\r\n",
+        "0\r\na: b\r\n c\r\n",
+        "0\r\na: b\r\nc\r\n",
+        "0\r\nGET / HTTP/1.1\r\n",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         chunked_refused(bad[i], 400);
@@ -181,14 +185,11 @@ static void trailers_lose_forbidden_fields(void **state)
     sp_arena_free(a);
 }
 
-static void refuses_bad_trailers(void **state)
+static void refuses_too_many_trailers(void **state)
 {
     (void)state;
     struct sp_arena *a = sp_arena_new(256);
     struct sp_fields f;
-    assert_int_equal(trailers_of("0\r\na : b\r\n\r\n", a, &f), SP_H1_BAD);
-    assert_int_equal(trailers_of("0\r\na: b\r\n c\r\n\r\n", a, &f), SP_H1_BAD);
-    assert_int_equal(trailers_of("0\r\nGET / HTTP/1.1\r\n\r\n", a, &f), SP_H1_BAD);
     struct sp_buf many = {0};
     sp_buf_printf(&many, "0\r\n");
     for (int i = 0; i < 65; i++)
@@ -209,7 +210,7 @@ int main(void)
         cmocka_unit_test(by_close_never_ends_by_itself),
         cmocka_unit_test(data_is_not_copied),
         cmocka_unit_test(trailers_lose_forbidden_fields),
-        cmocka_unit_test(refuses_bad_trailers),
+        cmocka_unit_test(refuses_too_many_trailers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
