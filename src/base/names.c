@@ -154,22 +154,26 @@ bool sp_pattern_valid(struct sp_str pattern)
 
 /* --- the map --- */
 
-/* 24 bytes a slot and at most three quarters full: a lookup that misses touches one cache line, one that hits two. */
-struct slot {
-    const char *key; /* the fixed part; NULL: free */
+/* What a pattern stands for, with its text behind it: a look-up that hits reads one cache line of the table and one
+ * here. */
+struct node {
     void *value;
-    uint32_t tag; /* upper half of the hash */
     uint16_t len;
-    uint16_t kind;
+    uint8_t kind;
+    char pattern[];
 };
+
+/* A slot is a pointer to a node with 16 bits of the hash above it; 0 is free. At most three quarters are taken. */
+typedef uint64_t slot;
+enum { POINTER_BITS = 48 };
 
 struct sp_name_map {
     struct sp_arena *arena;
-    struct slot *slots;
+    slot *slots;
     size_t len, mask;
-    void *all; /* of "*" */
+    struct node *all; /* "*" */
     bool multi_label;
-    /* Bit n: there is a pattern whose fixed part has n labels (63: or more). Spares lookups that cannot hit. */
+    /* Bit n: there is a pattern whose fixed part has n labels (63: or more). Spares look-ups that cannot hit. */
     uint64_t suffix_labels, prefix_labels;
 };
 
@@ -191,13 +195,32 @@ static size_t count_labels(struct sp_str s)
     return n;
 }
 
-static struct slot *slots_new(struct sp_arena *a, size_t entries, size_t *mask)
+static struct node *node_of(slot s)
+{
+    return (struct node *)(uintptr_t)(s & ((1ull << POINTER_BITS) - 1));
+}
+
+static struct sp_str fixed_of(const struct node *n)
+{
+    struct sp_str fixed;
+    classify(sp_str(n->pattern, n->len), &fixed);
+    return fixed;
+}
+
+static bool node_is(const struct node *n, struct sp_str fixed, enum kind k)
+{
+    size_t around = k == KIND_EXACT ? 0 : 2;
+    return n->kind == k && n->len == fixed.len + around &&
+           memcmp(n->pattern + (k == KIND_SUFFIX ? 2 : 0), fixed.p, fixed.len) == 0;
+}
+
+static slot *slots_new(struct sp_arena *a, size_t entries, size_t *mask)
 {
     size_t n = 8;
     while (n / 4 * 3 < entries)
         n *= 2;
     *mask = n - 1;
-    return SP_NEW_N(a, struct slot, n);
+    return SP_NEW_N(a, slot, n);
 }
 
 struct sp_name_map *sp_name_map_new(struct sp_arena *a, size_t expected, bool multi_label)
@@ -209,51 +232,68 @@ struct sp_name_map *sp_name_map_new(struct sp_arena *a, size_t expected, bool mu
     return m;
 }
 
-static struct slot *find_slot(const struct sp_name_map *m, struct sp_str fixed, enum kind k)
+/* The slot of the pattern, or the free one where it would stand. */
+static slot *find_slot(const struct sp_name_map *m, struct sp_str fixed, enum kind k, uint64_t hash)
 {
-    uint64_t h = hash_of(fixed, k);
-    uint32_t tag = (uint32_t)(h >> 32);
-    for (size_t i = h & m->mask;; i = (i + 1) & m->mask) {
-        struct slot *s = &m->slots[i];
-        if (!s->key ||
-            (s->tag == tag && s->kind == k && s->len == fixed.len && memcmp(s->key, fixed.p, fixed.len) == 0))
+    for (size_t i = hash & m->mask;; i = (i + 1) & m->mask) {
+        slot *s = &m->slots[i];
+        if (!*s || ((*s ^ hash) >> POINTER_BITS == 0 && node_is(node_of(*s), fixed, k)))
             return s;
     }
 }
 
+static struct node *find_node(const struct sp_name_map *m, struct sp_str fixed, enum kind k)
+{
+    return node_of(*find_slot(m, fixed, k, hash_of(fixed, k)));
+}
+
 static void grow(struct sp_name_map *m)
 {
-    struct slot *old = m->slots;
+    slot *old = m->slots;
     size_t old_num = m->mask + 1;
     m->slots = slots_new(m->arena, old_num, &m->mask);
-    for (size_t i = 0; i < old_num; i++)
-        if (old[i].key)
-            *find_slot(m, sp_str(old[i].key, old[i].len), (enum kind)old[i].kind) = old[i];
+    for (size_t i = 0; i < old_num; i++) {
+        if (!old[i])
+            continue;
+        struct sp_str fixed = fixed_of(node_of(old[i]));
+        enum kind k = (enum kind)node_of(old[i])->kind;
+        *find_slot(m, fixed, k, hash_of(fixed, k)) = old[i];
+    }
+}
+
+static struct node *node_new(struct sp_arena *a, struct sp_str pattern, enum kind k, void *value)
+{
+    struct node *n = sp_arena_alloc_raw(a, sizeof *n + pattern.len);
+    n->value = value;
+    n->len = (uint16_t)pattern.len;
+    n->kind = (uint8_t)k;
+    memcpy(n->pattern, pattern.p, pattern.len);
+    sp_assert((uintptr_t)n >> POINTER_BITS == 0);
+    return n;
 }
 
 bool sp_name_map_put(struct sp_name_map *m, struct sp_str pattern, void *value)
 {
     char text[SP_HOST_MAX + 1];
+    size_t len;
     struct sp_str fixed;
-    enum kind k = classify_normal(pattern, text, &fixed);
-    if (k == KIND_BAD)
+    if (!sp_pattern_normalise(pattern, text, &len))
         return false;
+    pattern = sp_str(text, len);
+    enum kind k = classify(pattern, &fixed);
     if (k == KIND_ALL) {
         if (m->all)
             return false;
-        m->all = value;
+        m->all = node_new(m->arena, pattern, k, value);
         return true;
     }
     if (m->len >= (m->mask + 1) / 4 * 3)
         grow(m);
-    struct slot *s = find_slot(m, fixed, k);
-    if (s->key)
+    uint64_t hash = hash_of(fixed, k);
+    slot *s = find_slot(m, fixed, k, hash);
+    if (*s)
         return false;
-    *s = (struct slot){.key = sp_arena_dup(m->arena, fixed).p,
-                       .value = value,
-                       .tag = (uint32_t)(hash_of(fixed, k) >> 32),
-                       .len = (uint16_t)fixed.len,
-                       .kind = (uint16_t)k};
+    *s = (uint64_t)(uintptr_t)node_new(m->arena, pattern, k, value) | hash >> POINTER_BITS << POINTER_BITS;
     m->len++;
     if (k == KIND_SUFFIX)
         m->suffix_labels |= label_bit(count_labels(fixed));
@@ -263,52 +303,57 @@ bool sp_name_map_put(struct sp_name_map *m, struct sp_str pattern, void *value)
 }
 
 /* The longest suffix that starts after a dot; only the first one when '*' is one label. */
-static void *find_suffix(const struct sp_name_map *m, struct sp_str name, size_t labels)
+static struct node *find_suffix(const struct sp_name_map *m, struct sp_str name, size_t labels)
 {
     struct sp_str rest = name;
     while (labels > 1) {
         sp_str_split(&rest, '.');
         labels--;
-        if (m->suffix_labels & label_bit(labels)) {
-            void *v = find_slot(m, rest, KIND_SUFFIX)->value;
-            if (v)
-                return v;
-        }
-        if (!m->multi_label)
-            break;
+        struct node *n = m->suffix_labels & label_bit(labels) ? find_node(m, rest, KIND_SUFFIX) : NULL;
+        if (n || !m->multi_label)
+            return n;
     }
     return NULL;
 }
 
-static void *find_prefix(const struct sp_name_map *m, struct sp_str name, size_t labels)
+static struct node *find_prefix(const struct sp_name_map *m, struct sp_str name, size_t labels)
 {
     while (labels > 1) {
         const char *dot = memrchr(name.p, '.', name.len);
         name.len = (size_t)(dot - name.p);
         labels--;
-        if (m->prefix_labels & label_bit(labels)) {
-            void *v = find_slot(m, name, KIND_PREFIX)->value;
-            if (v)
-                return v;
-        }
-        if (!m->multi_label)
-            break;
+        struct node *n = m->prefix_labels & label_bit(labels) ? find_node(m, name, KIND_PREFIX) : NULL;
+        if (n || !m->multi_label)
+            return n;
     }
     return NULL;
 }
 
-void *sp_name_map_find(const struct sp_name_map *m, struct sp_str name)
+static const struct node *find(const struct sp_name_map *m, struct sp_str name)
 {
     if (name.len == 0)
         return m->all;
-    void *v = find_slot(m, name, KIND_EXACT)->value;
-    if (!v && (m->suffix_labels | m->prefix_labels)) {
+    struct node *n = find_node(m, name, KIND_EXACT);
+    if (!n && (m->suffix_labels | m->prefix_labels)) {
         size_t labels = count_labels(name);
-        v = m->suffix_labels ? find_suffix(m, name, labels) : NULL;
-        if (!v && m->prefix_labels)
-            v = find_prefix(m, name, labels);
+        n = m->suffix_labels ? find_suffix(m, name, labels) : NULL;
+        if (!n && m->prefix_labels)
+            n = find_prefix(m, name, labels);
     }
-    return v ? v : m->all;
+    return n ? n : m->all;
+}
+
+void *sp_name_map_match(const struct sp_name_map *m, struct sp_str name, struct sp_str *pattern)
+{
+    const struct node *n = find(m, name);
+    if (pattern)
+        *pattern = n ? sp_str(n->pattern, n->len) : SP_STR("");
+    return n ? n->value : NULL;
+}
+
+void *sp_name_map_find(const struct sp_name_map *m, struct sp_str name)
+{
+    return sp_name_map_match(m, name, NULL);
 }
 
 void *sp_name_map_exact(const struct sp_name_map *m, struct sp_str pattern)
@@ -318,5 +363,6 @@ void *sp_name_map_exact(const struct sp_name_map *m, struct sp_str pattern)
     enum kind k = classify_normal(pattern, text, &fixed);
     if (k == KIND_BAD)
         return NULL;
-    return k == KIND_ALL ? m->all : find_slot(m, fixed, k)->value;
+    const struct node *n = k == KIND_ALL ? m->all : find_node(m, fixed, k);
+    return n ? n->value : NULL;
 }

@@ -22,4 +22,6 @@ struct sp_name_map *sp_name_map_new(struct sp_arena *a, size_t expected, bool mu
 /* The pattern is normalised and copied; value is not NULL. false, and nothing changed: was there already, or no pattern. */
 bool sp_name_map_put(struct sp_name_map *m, struct sp_str pattern, void *value);
 void *sp_name_map_find(const struct sp_name_map *m, struct sp_str name);         /* normalised name; empty finds "*" only */
+/* As find, with the pattern that answered (normal form; NULL: not wanted). */
+void *sp_name_map_match(const struct sp_name_map *m, struct sp_str name, struct sp_str *pattern);
 void *sp_name_map_exact(const struct sp_name_map *m, struct sp_str pattern);     /* the entry of that very pattern */

@@ -23,15 +23,10 @@ struct ask {
     size_t bytes;                       /* encoded */
 };
 
-struct entry {
-    const struct ask *ask;
-    struct sp_str pattern;
-};
-
 struct sp_tls_names {
     struct sp_arena *arena;
     struct sp_name_map *certificates; /* struct served */
-    struct sp_name_map *asks;         /* struct entry */
+    struct sp_name_map *asks;         /* struct ask */
     struct sp_map *distinct;          /* digest -> struct ask */
     const struct served *fallback;
 };
@@ -202,10 +197,9 @@ static void ask_fini(void *arg)
     sk_CRYPTO_BUFFER_pop_free(k->ca_names, CRYPTO_BUFFER_free);
 }
 
-static const struct ask *intern_ask(struct sp_tls_names *n, const struct ask *like, const struct sp_str *ca_names,
-                                    size_t num)
+static struct ask *intern_ask(struct sp_tls_names *n, const struct ask *like, const struct sp_str *ca_names, size_t num)
 {
-    const struct ask *known = sp_map_get(n->distinct, sp_str(like->digest, sizeof like->digest));
+    struct ask *known = sp_map_get(n->distinct, sp_str(like->digest, sizeof like->digest));
     if (known)
         return known;
     struct ask *k = SP_NEW(n->arena, struct ask);
@@ -225,34 +219,31 @@ sp_result sp_tls_names_ask(struct sp_tls_names *n, struct sp_str pattern, const 
                            size_t num_ca_names, const uint8_t trust[32], struct sp_error *err)
 {
     struct ask like = {0};
-    char text[SP_HOST_MAX + 1];
-    size_t len;
-    if (!sp_pattern_normalise(pattern, text, &len))
+    if (!sp_pattern_valid(pattern))
         return sp_fail(err, SP_E_INVALID, "\"%.*s\" is no name to ask at", SP_FMT(pattern));
     SP_TRY(digest_ask(&like, ca_names, num_ca_names, trust, err));
-    struct entry *e = SP_NEW(n->arena, struct entry);
-    e->ask = intern_ask(n, &like, ca_names, num_ca_names);
-    e->pattern = sp_arena_dup(n->arena, sp_str(text, len));
-    if (!sp_name_map_put(n->asks, e->pattern, e))
-        return sp_fail(err, SP_E_CONFLICT, "two handshake entries for \"%.*s\"", SP_FMT(e->pattern));
+    if (!sp_name_map_put(n->asks, pattern, intern_ask(n, &like, ca_names, num_ca_names)))
+        return sp_fail(err, SP_E_CONFLICT, "two handshake entries for \"%.*s\"", SP_FMT(pattern));
     return sp_ok();
 }
 
-static void describe(const struct entry *e, struct sp_handshake_policy *out)
+static const struct ask *find_ask(const struct sp_tls_names *n, struct sp_str name, struct sp_handshake_policy *out)
 {
+    struct sp_str pattern;
+    const struct ask *k = sp_name_map_match(n->asks, name, &pattern);
     *out = (struct sp_handshake_policy){0};
-    if (!e)
-        return;
-    *out = (struct sp_handshake_policy){.ask = true,
-                                        .policy = e->ask->policy,
-                                        .pattern = e->pattern,
-                                        .num_ca_names = e->ask->ca_names ? sk_CRYPTO_BUFFER_num(e->ask->ca_names) : 0,
-                                        .ca_names_bytes = e->ask->bytes};
+    if (k)
+        *out = (struct sp_handshake_policy){.ask = true,
+                                            .policy = k->policy,
+                                            .pattern = pattern,
+                                            .num_ca_names = k->ca_names ? sk_CRYPTO_BUFFER_num(k->ca_names) : 0,
+                                            .ca_names_bytes = k->bytes};
+    return k;
 }
 
 void sp_tls_names_policy(const struct sp_tls_names *n, struct sp_str name, struct sp_handshake_policy *out)
 {
-    describe(sp_name_map_find(n->asks, name), out);
+    find_ask(n, name, out);
 }
 
 /* --- a ClientHello --- */
@@ -291,14 +282,16 @@ bool sp_tls_names_apply(const struct sp_tls_names *n, SSL *ssl, struct sp_str na
                         struct sp_handshake_policy *out)
 {
     const struct served *s = sp_name_map_find(n->certificates, name);
-    const struct entry *e = ask ? sp_name_map_find(n->asks, name) : NULL;
-    describe(e, out);
+    const struct ask *k = NULL;
+    *out = (struct sp_handshake_policy){0};
+    if (ask)
+        k = find_ask(n, name, out);
     if (!s)
         s = n->fallback;
-    if (!s || !sp_credential_use(ssl, s->v, s->num) || !bind_sessions(ssl, e ? e->ask : NULL, name, listener))
+    if (!s || !sp_credential_use(ssl, s->v, s->num) || !bind_sessions(ssl, k, name, listener))
         return false;
-    if (!e)
+    if (!k)
         return true;
     SSL_set_custom_verify(ssl, SSL_VERIFY_PEER, sp_tls_take_any);
-    return send_names(ssl, e->ask);
+    return send_names(ssl, k);
 }
