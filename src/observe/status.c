@@ -143,6 +143,9 @@ static const struct page pages[] = {
 
 static void handle(void *ctx, struct sp_http_exchange *x)
 {
+    struct dp_status_source *source = ((struct dp_status *)ctx)->source;
+    if (source->refresh)
+        source->refresh(source);
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
         if (!sp_str_eq(x->path, sp_str_z(pages[i].path)))
             continue;

@@ -15,6 +15,7 @@ struct dp_status_source {
     int64_t rejected_revision;
     uint64_t reloads, rejections;
     int64_t live_since;       /* seconds since 1970; 0: no configuration yet */
+    void (*refresh)(struct dp_status_source *s); /* called before anything here is read; may be NULL */
     void (*drain)(void *ctx); /* POST /drain */
     void *ctx;
 };

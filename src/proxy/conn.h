@@ -45,6 +45,7 @@ struct dp_conn {
     char ip[SP_ADDRESS_TEXT];
     uint8_t state; /* enum dp_conn_state */
     bool read_paused, close_after_flush, close_notified, linger, trusted;
+    uint64_t sent_ms;      /* loop time of the last progress towards the client */
     struct sp_buf stage;   /* plaintext of this turn; its memory is borrowed from the worker */
     struct sp_buf pending; /* bytes for the socket that it did not take */
     /* h1 */
@@ -55,7 +56,7 @@ struct dp_conn {
     /* h2 */
     struct sp_h2 *h2;
     struct dp_exchange *streams;
-    bool in_recv;
+    bool in_recv, going_away, gone_away; /* GOAWAY: first, final */
 };
 
 void dp_conn_accept(struct dp_listener *l, int fd_take, const struct sp_address *from);

@@ -252,7 +252,7 @@ static void h1_unblocked(struct dp_conn *c)
 static void h1_deadline(struct dp_conn *c)
 {
     struct dp_exchange *x = c->x;
-    if (x && (x->request_done || x->tunnel) &&
+    if (x && (x->request_done || x->tunnel || c->read_paused) &&
         !dp_conn_blocked(c)) { /* the upstream's turn, with deadlines of its own */
         dp_conn_set_deadline(c, c->worker->options->body_ms);
         return;

@@ -2,7 +2,10 @@
  * several upstreams answered in one turn leaves in one send. */
 #include "proxy/exchange.h"
 
-enum { STAGE_MAX = 65536 }; /* plaintext that is made before the socket is tried */
+enum {
+    STAGE_MAX = 65536,      /* plaintext that is made before the socket is tried */
+    FINAL_GOAWAY_MS = 1000, /* after the first GOAWAY: more than a round trip */
+};
 
 static const struct dp_down_ops ops;
 
@@ -186,21 +189,42 @@ static void h2_unblocked(struct dp_conn *c)
     dp_conn_dirty(c); /* produce moves what the streams have kept */
 }
 
+/* GOAWAY in two steps (RFC 9113 6.8): what the client has already sent when it reads the first is still served. */
+static void h2_drain(struct dp_conn *c)
+{
+    sp_h2_drain(c->h2, c->going_away || sp_h2_num_streams(c->h2) == 0);
+    dp_conn_set_deadline(c, c->going_away ? c->worker->options->idle_ms : FINAL_GOAWAY_MS);
+    c->gone_away = c->going_away;
+    c->going_away = true;
+    dp_conn_dirty(c);
+}
+
+/* A client that opens streams and then gives no window would hold upstream connections and memory for ever. */
+static bool is_stalled(const struct dp_conn *c)
+{
+    bool waits = dp_conn_blocked(c);
+    for (const struct dp_exchange *x = c->streams; x && !waits; x = x->sibling)
+        waits = x->down_blocked || x->response_ended;
+    return waits && sp_loop_now(c->worker->loop) - c->sent_ms >= c->worker->options->body_ms;
+}
+
 static void h2_deadline(struct dp_conn *c)
 {
-    if (sp_h2_num_streams(c->h2) && !dp_conn_blocked(c)) {
+    if (c->going_away && !c->gone_away) {
+        h2_drain(c);
+        return;
+    }
+    if (is_stalled(c)) {
+        dp_conn_close(c);
+        return;
+    }
+    if (sp_h2_num_streams(c->h2)) {
         dp_conn_set_deadline(c, c->worker->options->idle_ms);
         return;
     }
     dp_count(&c->worker->counters.idle_closed, 1);
     sp_h2_drain(c->h2, true);
     dp_conn_finish(c, false);
-}
-
-static void h2_drain(struct dp_conn *c)
-{
-    sp_h2_drain(c->h2, true);
-    dp_conn_dirty(c);
 }
 
 static void h2_gone(struct dp_conn *c)

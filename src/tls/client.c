@@ -18,6 +18,7 @@ struct slot {
 };
 
 struct sp_tls_client {
+    uint32_t refs; /* its owner, and every stream */
     SSL_CTX *ctx;
     X509_STORE *store; /* NULL: nothing is verified */
     int depth;
@@ -208,6 +209,7 @@ sp_result sp_tls_client_new(const struct sp_tls_client_options *o, struct sp_tls
 {
     struct sp_tls_client *c = sp_alloc(sizeof *c);
     pthread_mutex_init(&c->lock, NULL);
+    c->refs = 1;
     c->ctx = sp_tls_ctx_new(TLS1_2_VERSION);
     c->depth = o->verify_depth;
     sp_result res = configure(c, o, err);
@@ -220,7 +222,7 @@ sp_result sp_tls_client_new(const struct sp_tls_client_options *o, struct sp_tls
 
 void sp_tls_client_free(struct sp_tls_client *c)
 {
-    if (!c)
+    if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL))
         return;
     for (size_t i = 0; i < SLOTS; i++)
         slot_clear(&c->slots[i]);
@@ -236,6 +238,8 @@ struct sp_tls_stream *sp_tls_connect(struct sp_tls_client *c, struct sp_str serv
     char host[SP_HOST_MAX + 1];
     size_t len;
     t->client = c;
+    __atomic_add_fetch(&c->refs, 1,
+                       __ATOMIC_RELAXED); /* a kept connection outlives the snapshot that made its client */
     SSL_set_connect_state(t->ssl);
     if (sp_host_normalise(server_name, host, &len)) {
         SSL_set_tlsext_host_name(t->ssl, host);

@@ -1,4 +1,5 @@
 #include "tls/stream.h"
+#include "tls/client.h"
 #include "tls/internal.h"
 #include "tls/material.h"
 
@@ -90,6 +91,7 @@ void sp_tls_free(struct sp_tls_stream *t)
     if (!t)
         return;
     SSL_free(t->ssl);
+    sp_tls_client_free(t->client); /* the stream's reference */
     sp_buf_fini(&t->kept);
     free(t->peer);
     free(t->name);

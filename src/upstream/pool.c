@@ -415,10 +415,10 @@ static void take_head(struct dp_upconn *u, struct sp_response_head *head, bool s
     bool tunnel = head->status == 101;
     u->keep = head->keep_alive && !tunnel;
     sp_h1_body_init(&u->body, tunnel ? SP_BODY_CLOSE : head->framing, head->content_length);
-    if (u->body.framing == SP_BODY_NONE && surplus)
+    if (u->body.done && surplus)
         u->keep = false; /* whatever follows, it must not become the next answer */
     u->events->response(u->owner, head);
-    if (u->owner && u->body.framing == SP_BODY_NONE)
+    if (u->owner && u->body.done)
         take_complete(u);
 }
 
