@@ -205,10 +205,13 @@ static bool connection_field(uint16_t id)
     }
 }
 
+/* nghttp2 copies, and lower-cases the names. What differs in every response (our ids and latencies) is kept out of the
+ * peer's table, where it would only drive out what repeats. */
 static nghttp2_nv make_nv(struct sp_str name, struct sp_str value)
 {
+    bool unique = name.len > 7 && sp_str_ieq(sp_str(name.p, 7), SP_STR("x-kong-"));
     return (nghttp2_nv){(uint8_t *)name.p, (uint8_t *)(value.len ? value.p : ""), name.len, value.len,
-                        NGHTTP2_NV_FLAG_NONE}; /* nghttp2 copies, and lower-cases the names */
+                        unique ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
 }
 
 /* Fills nv, which has room for all fields and two more. false: a field that may not be sent. */

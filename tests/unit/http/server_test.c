@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct fixture {
@@ -484,6 +485,31 @@ static void client_tells_what_is_wrong(void **state)
     }
 }
 
+static void client_speaks_over_a_unix_socket(void **state)
+{
+    (void)state;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    char folder[] = "/tmp/http_test_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    snprintf(at.sun_path, sizeof at.sun_path, "%s/socket", folder);
+    struct scripted s = {.answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"};
+    s.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(s.fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(s.fd, 1), 0);
+    pthread_t id;
+    pthread_create(&id, NULL, answer_with, &s);
+    struct sp_address nowhere;
+    struct sp_error err;
+    assert_true(sp_address_parse_ip(SP_STR("127.0.0.1"), 1, &nowhere));
+    assert_int_equal(call_once(&nowhere, &(struct sp_http_client_options){.unix_path = at.sun_path}, &err).code, SP_OK);
+    pthread_join(id, NULL);
+    close(s.fd);
+    unlink(at.sun_path);
+    assert_int_equal(call_once(&nowhere, &(struct sp_http_client_options){.unix_path = at.sun_path}, &err).code,
+                     SP_E_UNAVAILABLE);
+    rmdir(folder);
+}
+
 static void client_gives_up_in_time(void **state)
 {
     (void)state;
@@ -557,6 +583,7 @@ int main(void)
         cmocka_unit_test(client_calls),
         cmocka_unit_test(client_refuses_bad_urls),
         cmocka_unit_test(client_tells_what_is_wrong),
+        cmocka_unit_test(client_speaks_over_a_unix_socket),
         cmocka_unit_test(client_gives_up_in_time),
         cmocka_unit_test(urls),
     };
