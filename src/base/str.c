@@ -1,6 +1,7 @@
 #include "base/str.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/random.h>
 
 bool sp_str_ieq(struct sp_str a, struct sp_str b)
@@ -73,11 +74,12 @@ bool sp_str_to_u64(struct sp_str s, uint64_t *out)
 
 static uint64_t hash_key[2];
 static pthread_once_t hash_once = PTHREAD_ONCE_INIT;
+static _Atomic bool hash_ready; /* read with acquire: who sees it sees both words of the key */
 
 static void draw_hash_key(void)
 {
     sp_random(hash_key, sizeof hash_key);
-    hash_key[0] |= 1;
+    atomic_store_explicit(&hash_ready, true, memory_order_release);
 }
 
 static inline uint64_t mix(uint64_t a, uint64_t b)
@@ -89,7 +91,7 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
 /* Folded 64x64 multiplication under a secret key: collisions cannot be computed without the key. */
 uint64_t sp_str_hash(struct sp_str s)
 {
-    if (__builtin_expect(hash_key[0] == 0, 0))
+    if (__builtin_expect(!atomic_load_explicit(&hash_ready, memory_order_acquire), 0))
         pthread_once(&hash_once, draw_hash_key);
     uint64_t h = hash_key[0] ^ s.len, w;
     const char *p = s.p;

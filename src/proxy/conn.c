@@ -54,6 +54,8 @@ static void open_up(struct dp_conn *c)
     c->state = DP_CONN_OPEN;
     dp_epoch_drop(c->worker, SP_TAKE(c->epoch));
     const struct sp_peer *peer = c->tls ? sp_tls_peer(c->tls) : NULL;
+    if (c->tls)
+        c->not_after = sp_tls_peer_not_after(c->tls);
     c->protocol = peer && sp_str_eq(peer->alpn, SP_STR("h2")) ? &dp_protocol_h2 : &dp_protocol_h1;
     dp_conn_set_deadline(c, c->worker->options->head_ms);
     c->protocol->open(c);
@@ -424,6 +426,11 @@ static void on_ready(struct sp_watch *watch, int events)
         on_writable(c);
     if (events & SP_READ && c->state != DP_CONN_CLOSED && !c->read_paused)
         on_readable(c);
+}
+
+bool dp_conn_expired(const struct dp_conn *c)
+{
+    return c->not_after && sp_clock_wall_s(c->worker->clock) > c->not_after;
 }
 
 void dp_conn_drain(struct dp_conn *c)

@@ -43,7 +43,8 @@ struct dp_conn {
     const struct dp_protocol *protocol;
     struct sp_address address;
     char ip[SP_ADDRESS_TEXT];
-    uint8_t state; /* enum dp_conn_state */
+    uint8_t state;     /* enum dp_conn_state */
+    int64_t not_after; /* wall seconds: the client certificate's end, which the connection does not outlive; 0: none */
     bool read_paused, close_after_flush, close_notified, linger, trusted;
     uint64_t sent_ms;      /* loop time of the last progress towards the client */
     struct sp_buf stage;   /* plaintext of this turn; its memory is borrowed from the worker */
@@ -72,4 +73,5 @@ void dp_conn_finish(struct dp_conn *c,
                     bool linger);      /* flush, then close; linger: read and drop what the client still sends */
 void dp_conn_close(struct dp_conn *c); /* now */
 void dp_conn_drain(struct dp_conn *c);
+bool dp_conn_expired(const struct dp_conn *c); /* the client's certificate has ended since the handshake */
 void dp_conn_free_dead(struct dp_worker *w);

@@ -9,6 +9,8 @@ enum {
 
 static const struct dp_down_ops ops;
 
+static void h2_drain(struct dp_conn *c);
+
 /* --- what the exchange asks for --- */
 
 static void h2_respond(struct dp_exchange *x, struct sp_response_head *head, bool end)
@@ -95,6 +97,9 @@ static void *on_open(void *conn, struct sp_h2_stream *s, struct sp_arena **arena
 static void on_request(void *owner, struct sp_request_head *head, bool end)
 {
     struct dp_exchange *x = owner;
+    struct dp_conn *c = x->conn;
+    if (dp_conn_expired(c) && !c->going_away)
+        h2_drain(c); /* this request still gets its answer (401, the plugin sees the same clock) */
     x->request = *head;
     x->request.keep_alive = true;
     dp_exchange_start(x, end);

@@ -637,6 +637,12 @@ static void on_ready(struct sp_watch *w, int events)
 
 /* --- the lease --- */
 
+/* Written here, read by the metrics on another thread. */
+static void count(uint64_t *n)
+{
+    __atomic_store_n(n, *n + 1, __ATOMIC_RELAXED);
+}
+
 static struct dp_upconn *new_conn(struct dp_pools *ps, struct dp_pool *p)
 {
     struct dp_upconn *u = sp_alloc(sizeof *u);
@@ -644,7 +650,7 @@ static struct dp_upconn *new_conn(struct dp_pools *ps, struct dp_pool *p)
     u->pool = p;
     p->refs++;
     u->watch.fd = -1;
-    ps->env->connects++;
+    count(&ps->env->connects);
     return u;
 }
 
@@ -657,7 +663,7 @@ struct dp_upconn *dp_up_lease(struct dp_pools *ps, struct dp_pool *p, const stru
         take_from_idle(u);
         u->state = UP_OPEN;
         u->reused = true;
-        ps->env->reuses++;
+        count(&ps->env->reuses);
     } else {
         u = new_conn(ps, p);
     }
