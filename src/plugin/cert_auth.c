@@ -2,17 +2,31 @@
 #include "base/log.h"
 #include "plugin/cert_names.h"
 #include "plugin/identity.h"
-#include "plugin/verdict_cache.h"
+#include "plugin/memo.h"
 
 enum { FAILURE_TTL_S = 1 }; /* why a chain failed may pass (not yet valid), so it is remembered for a moment only */
 
 static const char no_certificate[] = "No required TLS certificate was sent";
 static const char not_verified[] = "TLS certificate failed verification";
 
+/* What an instance thought of a chain. */
+struct result {
+    int64_t from, until;                /* seconds since 1970: outside of these the chain is judged again */
+    const char *failed;                 /* why not; NULL: the chain is good */
+    const struct dp_consumer *consumer; /* found by mapping or by name; NULL: none */
+    struct sp_str credential_id;        /* in the snapshot: the mapping's id or the name that matched */
+    struct sp_str dn, san, cn;          /* in the memo: copied before they go into a request */
+};
+
 /* --- compile --- */
 
 static sp_result read_consumer_by(const struct dp_cert_auth_config *c, struct dp_cert_auth *out, struct sp_error *err)
 {
+    if (c->num_consumer_by == 0 && !c->match_none) {
+        out->by[0] = DP_BY_USERNAME;
+        out->by[1] = DP_BY_CUSTOM_ID;
+        out->num_by = 2;
+    }
     for (size_t i = 0; i < c->num_consumer_by; i++) {
         if (out->num_by == 2)
             return sp_fail(err, SP_E_INVALID, "config.consumer_by: more than two entries");
@@ -69,6 +83,8 @@ static sp_result read_trust(const struct dp_directory *d, const struct dp_cert_a
 sp_result dp_cert_auth_compile(struct sp_arena *a, const struct dp_directory *d, const struct dp_cert_auth_config *c,
                                struct dp_cert_auth *out, struct sp_error *err)
 {
+    if (c->revocation && strcmp(c->revocation, "STRICT") == 0)
+        return sp_fail(err, SP_E_INVALID, "config.revocation_check_mode: STRICT is not supported by this data plane");
     out->ws = sp_arena_dup(a, dp_workspace(c->ws));
     SP_TRY(read_trust(d, c, out, err));
     SP_TRY(read_consumer_by(c, out, err));
@@ -89,7 +105,7 @@ sp_result dp_cert_auth_compile(struct sp_arena *a, const struct dp_directory *d,
 
 /* kong-behaviour 1.1.4, steps 1 to 3. */
 static void find_consumer(const struct dp_cert_auth *c, const struct dp_directory *d, const struct sp_str *names,
-                          size_t num, struct sp_str anchor, struct dp_cert_result *out)
+                          size_t num, struct sp_str anchor, struct result *out)
 {
     const struct sp_str cas[] = {anchor, sp_str("", 0)};
     for (size_t s = 0; s < 2; s++)
@@ -116,7 +132,7 @@ static void find_consumer(const struct dp_cert_auth *c, const struct dp_director
 
 /* Everything that is kept lives in `keep`; the certificate's own structures are gone afterwards. */
 static const char *identify(const struct dp_cert_auth *c, const struct dp_directory *d, struct sp_str leaf,
-                            struct sp_str anchor, struct sp_arena *keep, struct dp_cert_result *out)
+                            struct sp_str anchor, struct sp_arena *keep, struct result *out)
 {
     struct sp_arena *scratch = sp_arena_new(4096);
     struct sp_cert_info info;
@@ -142,11 +158,11 @@ out:
     return failed;
 }
 
-static const struct dp_cert_result *judge(const struct dp_cert_auth *c, struct dp_call *call,
-                                          const struct dp_presented *p, int64_t now)
+static const struct result *judge(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p,
+                                  int64_t now)
 {
     struct sp_arena *keep;
-    struct dp_cert_result *r = dp_verdict_put(call->cache, c, p->digest, &keep);
+    struct result *r = dp_memo_put(call->cache, c, p->digest, sizeof *r, &keep);
     struct sp_verdict v;
     sp_verify_chain(c->trust->set, p->chain, p->num, now, &v);
     r->from = now;
@@ -180,19 +196,18 @@ static enum dp_verdict fail_without_certificate(const struct dp_cert_auth *c, st
                                                 const struct dp_presented *p)
 {
     call->client_verify = DP_VERIFY_NONE;
-    enum dp_verdict v = fail(c, call, no_certificate,
-                             p->never_asked ? "the handshake did not ask for a certificate" : "no certificate");
-    call->wants_certificate = v == DP_REPLY && call->reply_status == 401 && p->never_asked;
+    enum dp_verdict v = fail(c, call, no_certificate, p->why_none ? p->why_none : "no certificate");
+    call->wants_certificate = v == DP_REPLY && call->reply_status == 401 && p->could_have;
     return v;
 }
 
 /* The certificate itself is the identity: its names go to the upstream. */
-static void publish_certificate(struct dp_call *call, const struct dp_cert_result *r)
+static void publish_certificate(struct dp_call *call, const struct result *r)
 {
     dp_identity_publish(call, sp_arena_dup(call->arena, r->dn), sp_arena_dup(call->arena, r->san));
 }
 
-static enum dp_verdict accept_any(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_cert_result *r)
+static enum dp_verdict accept_any(const struct dp_cert_auth *c, struct dp_call *call, const struct result *r)
 {
     dp_identity_authenticated(call, NULL, sp_str("", 0));
     struct sp_str group = c->group_by == DP_GROUP_CN ? r->cn : c->group_by == DP_GROUP_DN ? r->dn : sp_str("", 0);
@@ -207,8 +222,7 @@ static enum dp_verdict accept_any(const struct dp_cert_auth *c, struct dp_call *
 
 /* A valid certificate that is nobody's. A default consumer that is missing is a fault of the config, so `anonymous`
  * does not cover it up (kong-behaviour 1.1.3 step 6). */
-static enum dp_verdict accept_default(const struct dp_cert_auth *c, struct dp_call *call,
-                                      const struct dp_cert_result *r)
+static enum dp_verdict accept_default(const struct dp_cert_auth *c, struct dp_call *call, const struct result *r)
 {
     if (!c->default_consumer) {
         sp_log(SP_NOTICE, c->event, "[%s] request_id=%s reason=\"default consumer %.*s does not exist\"", c->tag,
@@ -226,11 +240,13 @@ enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call
         return DP_NEXT;
     if (!c->trust)
         return dp_reply(call, 500, "An unexpected error occurred");
+    if (p->malformed)
+        return fail_verification(c, call, "not a certificate");
     if (p->num == 0)
         return fail_without_certificate(c, call, p);
     int64_t now = sp_clock_wall_s(call->clock);
-    const struct dp_cert_result *r = dp_verdict_find(call->cache, c, p->digest, now);
-    if (!r)
+    const struct result *r = dp_memo_find(call->cache, c, p->digest);
+    if (!r || now < r->from || now > r->until)
         r = judge(c, call, p, now);
     if (r->failed)
         return fail_verification(c, call, r->failed);

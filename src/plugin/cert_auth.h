@@ -24,11 +24,22 @@ struct dp_cert_auth {
 
 /* What a config has in common with those of the other plugins. Strings are borrowed from the message. */
 struct dp_cert_auth_config {
-    const char *ws, *anonymous, *default_consumer, *authenticated_group_by; /* NULL: unset */
+    const char *ws, *anonymous, *default_consumer, *authenticated_group_by, *revocation; /* NULL: unset */
     char *const *ca_certificates, *const *consumer_by, *const *san_dirname_matcher;
     size_t num_ca_certificates, num_consumer_by, num_san_dirname_matcher;
     bool skip_consumer_lookup, allow_partial_chain;
+    bool match_none; /* consumer_by was written as []; else an empty one is the default */
 };
+/* From MtlsAuthConfig or HeaderCertAuthConfig, which name these fields alike. p: the Plugin message. */
+#define DP_CERT_AUTH_CONFIG(p, m)                                                                                      \
+    {                                                                                                                  \
+        .ws = (p)->ws, .anonymous = (m)->anonymous, .default_consumer = (m)->default_consumer,                         \
+        .authenticated_group_by = (m)->authenticated_group_by_null ? NULL : (m)->authenticated_group_by,               \
+        .revocation = (m)->revocation_check_mode, .ca_certificates = (m)->ca_certificates,                             \
+        .num_ca_certificates = (m)->n_ca_certificates, .consumer_by = (m)->consumer_by,                                \
+        .num_consumer_by = (m)->n_consumer_by, .match_none = (m)->consumer_by_none,                                    \
+        .skip_consumer_lookup = (m)->skip_consumer_lookup, .allow_partial_chain = (m)->allow_partial_chain             \
+    }
 SP_MUST sp_result dp_cert_auth_compile(struct sp_arena *a, const struct dp_directory *d,
                                        const struct dp_cert_auth_config *c, struct dp_cert_auth *out,
                                        struct sp_error *err);
@@ -38,6 +49,8 @@ struct dp_presented {
     const struct sp_str *chain; /* DER, leaf first */
     size_t num;                 /* 0: none */
     const uint8_t *digest;      /* 32 bytes, names the chain */
-    bool never_asked;           /* none, because the handshake did not ask: the answer may become 421 */
+    const char *why_none;       /* for the log; NULL: nothing to say */
+    bool malformed;             /* something was there that is no certificate */
+    bool could_have;            /* none, but a TLS connection could have brought one: the answer may become 421 */
 };
 enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p);

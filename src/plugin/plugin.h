@@ -78,8 +78,8 @@ struct dp_call {
     struct sp_str reply_body;         /* instead of a message: sent as it is, with reply_content_type */
     struct sp_str reply_content_type;
     struct sp_fields response_fields; /* set by plugins that let the request pass: added to whatever the client gets */
-    /* A plugin that answers because this connection was never asked for a certificate says so: the exchange may turn the
-     * answer into 421 (DESIGN section 4, the phase gap). */
+    /* A plugin that answers 401 because this TLS connection brought no certificate says so: where a new connection would be asked in
+     * another way, the exchange turns the answer into 421 (DESIGN section 4, the phase gap). */
     bool wants_certificate;
 };
 

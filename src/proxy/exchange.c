@@ -376,7 +376,7 @@ static bool is_misdirected(const struct dp_exchange *x, struct sp_str host)
 {
     const struct dp_call *call = &x->call;
     struct sp_handshake_policy p;
-    if (call->reply_status != 401 || !call->peer || call->peer->num_chain || call->client_verify != DP_VERIFY_NONE)
+    if (!call->wants_certificate)
         return false;
     sp_tls_names_policy(x->epoch->snapshot->names, host, &p);
     return p.ask && p.policy != call->peer->policy;

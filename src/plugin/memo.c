@@ -1,5 +1,6 @@
-#include "plugin/verdict_cache.h"
+#include "plugin/memo.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { WAYS = 4, SETS = 1024 };
@@ -7,13 +8,15 @@ enum { WAYS = 4, SETS = 1024 };
 struct entry {
     const void *instance;
     uint8_t digest[32];
-    struct dp_cert_result result;
+    void *value;
     struct sp_arena *arena;
 };
 
 struct dp_plugin_cache {
-    struct entry **ways; /* SETS * WAYS; made when the first verdict comes */
+    struct entry **ways; /* SETS * WAYS; made when the first value comes */
     unsigned next_victim;
+    uint64_t sequence;
+    char uuid[37]; /* empty until it is asked for */
 };
 
 struct dp_plugin_cache *dp_plugin_cache_new(void)
@@ -52,15 +55,14 @@ static bool is_key(const struct entry *e, const void *instance, const uint8_t di
     return e && e->instance == instance && memcmp(e->digest, digest, 32) == 0;
 }
 
-const struct dp_cert_result *dp_verdict_find(const struct dp_plugin_cache *c, const void *instance,
-                                             const uint8_t digest[32], int64_t now)
+void *dp_memo_find(const struct dp_plugin_cache *c, const void *instance, const uint8_t digest[32])
 {
     if (!c->ways)
         return NULL;
     struct entry **set = set_of(c, instance, digest);
     for (size_t i = 0; i < WAYS; i++)
         if (is_key(set[i], instance, digest))
-            return now >= set[i]->result.from && now <= set[i]->result.until ? &set[i]->result : NULL;
+            return set[i]->value;
     return NULL;
 }
 
@@ -77,8 +79,8 @@ static struct entry **victim(struct dp_plugin_cache *c, struct entry **set, cons
     return empty ? empty : &set[c->next_victim++ % WAYS];
 }
 
-struct dp_cert_result *dp_verdict_put(struct dp_plugin_cache *c, const void *instance, const uint8_t digest[32],
-                                      struct sp_arena **arena)
+void *dp_memo_put(struct dp_plugin_cache *c, const void *instance, const uint8_t digest[32], size_t size,
+                  struct sp_arena **arena)
 {
     if (!c->ways)
         c->ways = sp_alloc(sizeof(struct entry *) * SETS * WAYS);
@@ -87,8 +89,32 @@ struct dp_cert_result *dp_verdict_put(struct dp_plugin_cache *c, const void *ins
     struct entry *e = sp_alloc(sizeof *e);
     e->instance = instance;
     memcpy(e->digest, digest, 32);
-    e->arena = sp_arena_new(256);
+    e->arena = sp_arena_new(size + 256);
+    e->value = sp_arena_alloc(e->arena, size);
     *slot = e;
     *arena = e->arena;
-    return &e->result;
+    return e->value;
+}
+
+uint64_t dp_worker_sequence(struct dp_plugin_cache *c)
+{
+    return ++c->sequence;
+}
+
+void dp_uuid_make(char out[37])
+{
+    unsigned char b[16];
+    char hex[33];
+    sp_random(b, sizeof b);
+    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+    sp_hex(b, sizeof b, hex);
+    snprintf(out, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+const char *dp_worker_uuid(struct dp_plugin_cache *c)
+{
+    if (!c->uuid[0])
+        dp_uuid_make(c->uuid);
+    return c->uuid;
 }

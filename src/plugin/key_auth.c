@@ -1,0 +1,106 @@
+/* key-auth: a key in a header field or a query argument names the consumer. kong-behaviour 4.4. */
+#include "plugin/directory.h"
+#include "plugin/identity.h"
+#include "plugin/kinds.h"
+#include "plugin/query.h"
+
+struct key_auth {
+    struct sp_str ws, anonymous_name, challenge;
+    const struct dp_consumer *anonymous;
+    const struct sp_str *names;
+    size_t num_names;
+    bool in_header, in_query, hide, on_preflight;
+};
+
+static void read_names(struct sp_arena *a, const Sallyport__V1__KeyAuthConfig *c, struct key_auth *out)
+{
+    struct sp_str *names = SP_NEW_N(a, struct sp_str, c->n_key_names + 1);
+    for (size_t i = 0; i < c->n_key_names; i++)
+        names[i] = sp_arena_dup(a, sp_str_z(c->key_names[i]));
+    out->num_names = c->n_key_names;
+    if (c->n_key_names == 0)
+        names[out->num_names++] = SP_STR("apikey");
+    out->names = names;
+}
+
+static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const Sallyport__V1__Plugin *p,
+                         void **instance, struct sp_error *err)
+{
+    const Sallyport__V1__KeyAuthConfig *c = p->key_auth;
+    if (c->key_in_body)
+        return sp_fail(err, SP_E_INVALID, "config.key_in_body: keys in bodies are not supported");
+    struct key_auth *out = SP_NEW(a, struct key_auth);
+    *instance = out;
+    out->ws = sp_arena_dup(a, dp_workspace(p->ws));
+    out->in_header = c->key_in_header;
+    out->in_query = c->key_in_query;
+    out->hide = c->hide_credentials;
+    out->on_preflight = c->run_on_preflight;
+    out->challenge = c->realm && *c->realm ? sp_arena_printf(a, "Key realm=\"%s\"", c->realm) : SP_STR("Key");
+    if (!sp_field_value_valid(out->challenge))
+        return sp_fail(err, SP_E_INVALID, "config.realm: cannot stand in a header field");
+    out->anonymous_name = sp_arena_dup(a, sp_str_z(c->anonymous));
+    if (out->anonymous_name.len)
+        out->anonymous = dp_directory_consumer(d, out->ws, out->anonymous_name);
+    read_names(a, c, out);
+    return sp_ok();
+}
+
+/* How often the key is there; the places where it stands are cleaned when the config says so. */
+static size_t take_key(const struct key_auth *k, struct dp_call *call, struct sp_str name, struct sp_str *key)
+{
+    size_t num = 0;
+    struct sp_fields *fields = &call->request->fields;
+    for (uint32_t i = 0; i < fields->len && k->in_header; i++)
+        if (!fields->v[i].removed && sp_str_ieq(fields->v[i].name, name) && num++ == 0)
+            *key = fields->v[i].value;
+    if (num) {
+        if (k->hide)
+            sp_fields_remove(fields, name);
+        return num;
+    }
+    if (k->in_query)
+        num = dp_query_find(call->arena, call->query, name, key);
+    if (num && k->hide)
+        call->query = dp_query_without(call->arena, call->query, name);
+    return num;
+}
+
+static enum dp_verdict fail(const struct key_auth *k, struct dp_call *call, const char *message)
+{
+    if (k->anonymous_name.len)
+        return dp_identity_fall_back(call, k->anonymous_name, k->anonymous);
+    sp_fields_add(&call->reply_fields, call->arena, SP_FIELD_OTHER, SP_STR("WWW-Authenticate"), k->challenge);
+    return dp_reply(call, 401, message);
+}
+
+static enum dp_verdict access(const void *instance, struct dp_call *call)
+{
+    const struct key_auth *k = instance;
+    if (!k->on_preflight && sp_str_eq(call->request->method, SP_STR("OPTIONS")))
+        return DP_NEXT;
+    if (k->anonymous_name.len && call->has_credential)
+        return DP_NEXT;
+    struct sp_str text = {0};
+    size_t num = 0;
+    for (size_t i = 0; i < k->num_names && num == 0; i++)
+        num = take_key(k, call, k->names[i], &text);
+    if (num > 1)
+        return fail(k, call, "Duplicate API key found");
+    if (num == 0 || text.len == 0)
+        return fail(k, call, "No API key found in request");
+    const struct dp_key *key = dp_directory_key(call->directory, k->ws, text);
+    if (!key || (key->expires && sp_clock_wall_s(call->clock) >= key->expires))
+        return fail(k, call, "Unauthorized");
+    dp_identity_authenticated(call, key->consumer, key->id);
+    dp_identity_publish(call, sp_str("", 0), sp_str("", 0));
+    return DP_NEXT;
+}
+
+const struct dp_plugin_kind dp_key_auth = {
+    .name = "key-auth",
+    .priority = 1250,
+    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_KEY_AUTH,
+    .compile = compile,
+    .access = access,
+};

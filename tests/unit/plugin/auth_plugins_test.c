@@ -1,0 +1,520 @@
+/* key-auth, acl, ip-restriction, request-termination, correlation-id, and several authentications in one chain. */
+#include "lab.h"
+
+#include "base/log.h"
+#include "plugin/kinds.h"
+#include "plugin/network.h"
+#include "plugin/query.h"
+
+static char *words_a[8], *words_b[8];
+
+static size_t words(char **to, const char *a, const char *b)
+{
+    to[0] = (char *)a;
+    to[1] = (char *)b;
+    return (a != NULL) + (b != NULL);
+}
+
+static Sallyport__V1__Plugin *plugin(struct lab *l, int config_case, void *config)
+{
+    Sallyport__V1__Plugin *p = SP_NEW(l->arena, Sallyport__V1__Plugin);
+    sallyport__v1__plugin__init(p);
+    p->config_case = (Sallyport__V1__Plugin__ConfigCase)config_case;
+    p->mtls_auth = config; /* the union's members are pointers all */
+    return p;
+}
+
+static const void *ready(struct lab *l, const struct dp_plugin_kind *kind, void *config)
+{
+    void *out;
+    struct sp_error err;
+    if (sp_failed(kind->compile(l->arena, l->directory, plugin(l, (int)kind->config_case, config), &out, &err)))
+        fail_msg("%s", err.text);
+    return out;
+}
+
+static bool refuses(struct lab *l, const struct dp_plugin_kind *kind, void *config, const char *field)
+{
+    void *out;
+    struct sp_error err;
+    bool failed =
+        sp_failed(kind->compile(l->arena, l->directory, plugin(l, (int)kind->config_case, config), &out, &err));
+    return failed && strstr(err.text, field);
+}
+
+static struct request *with_method(struct lab *l, const char *method)
+{
+    struct request *r = request_new(l, NULL);
+    r->head.method = sp_str_z(method);
+    return r;
+}
+
+static void answers(struct request *r, unsigned status, const char *message)
+{
+    assert_int_equal(r->call.reply_status, status);
+    assert_string_equal(r->call.reply_message, message);
+    request_free(r);
+}
+
+static void add_key_owner(struct lab *l, const char *id, const char *name, const char *key, int ttl)
+{
+    Sallyport__V1__Consumer c = SALLYPORT__V1__CONSUMER__INIT;
+    Sallyport__V1__ConsumerResource r = SALLYPORT__V1__CONSUMER_RESOURCE__INIT;
+    Sallyport__V1__KeyauthCredential k = SALLYPORT__V1__KEYAUTH_CREDENTIAL__INIT, *list[] = {&k};
+    static char *groups[] = {NULL, NULL};
+    c.id = (char *)id;
+    c.username = (char *)name;
+    k.id = (char *)"key-id";
+    k.key = (char *)key;
+    k.ttl = ttl;
+    k.created_at = LAB_NOW - 10;
+    r.consumer = &c;
+    r.n_keyauth_credentials = key != NULL;
+    r.keyauth_credentials = list;
+    groups[0] = (char *)"acl-group";
+    groups[1] = (char *)"second";
+    r.n_acl_groups = 2;
+    r.acl_groups = groups;
+    dp_directory_add_consumer(l->directory, &r);
+}
+
+static void key_auth(void **state)
+{
+    struct lab *l = *state;
+    Sallyport__V1__KeyAuthConfig c = SALLYPORT__V1__KEY_AUTH_CONFIG__INIT;
+    add_key_owner(l, "c1", "alice", "s3cret", 0);
+    add_key_owner(l, "c2", "gone", "stale", 10);
+    const void *i = ready(l, &dp_key_auth, &c);
+
+    struct request *r = with_method(l, "GET");
+    assert_int_equal(dp_key_auth.access(i, &r->call), DP_REPLY);
+    assert_true(sp_str_eq(r->call.reply_fields.v[0].name, SP_STR("WWW-Authenticate")));
+    assert_true(sp_str_eq(r->call.reply_fields.v[0].value, SP_STR("Key")));
+    answers(r, 401, "No API key found in request");
+
+    const char *bad[] = {"wrong", "stale", "S3CRET"};
+    for (size_t n = 0; n < 3; n++) {
+        r = with_method(l, "GET");
+        client_sends(r, "apikey", bad[n]);
+        dp_key_auth.access(i, &r->call);
+        answers(r, 401, "Unauthorized");
+    }
+    r = with_method(l, "GET");
+    client_sends(r, "apikey", "s3cret");
+    client_sends(r, "ApiKey", "s3cret");
+    dp_key_auth.access(i, &r->call);
+    answers(r, 401, "Duplicate API key found");
+    r = with_method(l, "GET");
+    r->call.query = SP_STR("?apikey=s3cret&apikey=s3cret");
+    dp_key_auth.access(i, &r->call);
+    answers(r, 401, "Duplicate API key found");
+
+    r = with_method(l, "GET");
+    client_sends(r, "APIKEY", "s3cret");
+    client_sends(r, "x-consumer-id", "forged");
+    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
+    assert_string_equal(sent(r, "X-Consumer-ID"), "c1");
+    assert_string_equal(sent(r, "X-Consumer-Username"), "alice");
+    assert_string_equal(sent(r, "X-Credential-Identifier"), "key-id");
+    assert_string_equal(sent(r, "apikey"), "s3cret");
+    request_free(r);
+    r = with_method(l, "GET");
+    r->call.query = SP_STR("?a=1&api%6bey=s3%63ret&b=2");
+    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
+    assert_string_equal(sent(r, "X-Consumer-ID"), "c1");
+    request_free(r);
+}
+
+static void key_auth_settings(void **state)
+{
+    struct lab *l = *state;
+    add_key_owner(l, "c1", "alice", "s3cret", 0);
+    add_consumer(l, (struct person){.id = "a-id", .username = "anon"});
+    Sallyport__V1__KeyAuthConfig c = SALLYPORT__V1__KEY_AUTH_CONFIG__INIT;
+    c.n_key_names = words(words_a, "k1", "k2");
+    c.key_names = words_a;
+    c.hide_credentials = true;
+    c.run_on_preflight = false;
+    c.realm = (char *)"lab";
+    const void *i = ready(l, &dp_key_auth, &c);
+    struct request *r = with_method(l, "GET");
+    r->call.query = SP_STR("?x=1&k2=s3cret&y");
+    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
+    assert_true(sp_str_eq(r->call.query, SP_STR("?x=1&y")));
+    request_free(r);
+    r = with_method(l, "GET");
+    client_sends(r, "k1", "s3cret");
+    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
+    assert_string_equal(sent(r, "k1"), "");
+    request_free(r);
+    r = with_method(l, "OPTIONS");
+    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
+    assert_false(r->call.has_credential);
+    request_free(r);
+    r = with_method(l, "GET");
+    dp_key_auth.access(i, &r->call);
+    assert_true(sp_str_eq(r->call.reply_fields.v[0].value, SP_STR("Key realm=\"lab\"")));
+    request_free(r);
+
+    c.key_in_query = false;
+    c.anonymous = (char *)"anon";
+    i = ready(l, &dp_key_auth, &c);
+    r = with_method(l, "GET");
+    r->call.query = SP_STR("?k1=s3cret");
+    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
+    assert_string_equal(sent(r, "X-Anonymous-Consumer"), "true");
+    request_free(r);
+    c.anonymous = (char *)"nobody";
+    r = with_method(l, "GET");
+    dp_key_auth.access(ready(l, &dp_key_auth, &c), &r->call);
+    answers(r, 500, "anonymous consumer nobody is configured but doesn't exist");
+    c.key_in_body = true;
+    assert_true(refuses(l, &dp_key_auth, &c, "config.key_in_body"));
+}
+
+static struct request *acl_call(struct lab *l, const void *i, const char *consumer, bool credential, const char *group)
+{
+    static struct sp_str groups[1];
+    struct request *r = with_method(l, "GET");
+    client_sends(r, "x-consumer-groups", "forged");
+    client_sends(r, "X_Authenticated_Groups", "forged");
+    r->call.consumer = consumer ? dp_directory_consumer_id(l->directory, sp_str_z(consumer)) : NULL;
+    r->call.has_credential = credential;
+    if (group) {
+        groups[0] = sp_str_z(group);
+        r->call.authenticated_groups = groups;
+        r->call.num_authenticated_groups = 1;
+    }
+    dp_acl.access(i, &r->call);
+    return r;
+}
+
+static void acl_passes(struct request *r, const char *field, const char *value)
+{
+    assert_int_equal(r->call.reply_status, 0);
+    bool consumer = field && strcmp(field, "X-Consumer-Groups") == 0;
+    assert_string_equal(sent(r, "X-Consumer-Groups"), consumer ? value : "");
+    assert_string_equal(sent(r, "X-Authenticated-Groups"), field && !consumer ? value : "");
+    request_free(r);
+}
+
+static void acl(void **state)
+{
+    struct lab *l = *state;
+    add_key_owner(l, "c1", "alice", NULL, 0); /* acl-group, second */
+    add_consumer(l, (struct person){.id = "c2", .username = "none", .groups = {"team"}});
+    Sallyport__V1__AclConfig c = SALLYPORT__V1__ACL_CONFIG__INIT;
+    assert_true(refuses(l, &dp_acl, &c, "allow and deny"));
+    c.n_allow = words(words_a, "acl-group", "cn-group");
+    c.allow = words_a;
+    const void *allow = ready(l, &dp_acl, &c);
+    acl_passes(acl_call(l, allow, "c1", true, NULL), "X-Consumer-Groups", "acl-group, second");
+    answers(acl_call(l, allow, "c2", true, NULL), 403, "You cannot consume this service");
+    answers(acl_call(l, allow, "c2", false, NULL), 401, "Unauthorized");
+    answers(acl_call(l, allow, NULL, false, NULL), 401, "Unauthorized");
+    answers(acl_call(l, allow, NULL, true, NULL), 403, "You cannot consume this service");
+    acl_passes(acl_call(l, allow, NULL, true, "cn-group"), "X-Authenticated-Groups", "cn-group");
+    answers(acl_call(l, allow, NULL, true, "other"), 403, "You cannot consume this service");
+    answers(acl_call(l, allow, "c2", true, "cn-group"), 403, "You cannot consume this service");
+    c.always_use_authenticated_groups = true;
+    c.hide_groups_header = true;
+    acl_passes(acl_call(l, ready(l, &dp_acl, &c), "c2", true, "cn-group"), NULL, "");
+
+    Sallyport__V1__AclConfig d = SALLYPORT__V1__ACL_CONFIG__INIT;
+    d.n_deny = words(words_b, "second", NULL);
+    d.deny = words_b;
+    const void *deny = ready(l, &dp_acl, &d);
+    answers(acl_call(l, deny, "c1", true, NULL), 403, "You cannot consume this service");
+    acl_passes(acl_call(l, deny, "c2", true, NULL), NULL, "");
+    answers(acl_call(l, deny, NULL, false, NULL), 401, "Unauthorized");
+    d.include_consumer_groups = true;
+    words(words_b, "team", NULL);
+    answers(acl_call(l, ready(l, &dp_acl, &d), "c2", true, NULL), 403, "You cannot consume this service");
+    d.n_allow = 1;
+    d.allow = words_a;
+    assert_true(refuses(l, &dp_acl, &d, "allow and deny"));
+}
+
+static void networks(void **state)
+{
+    (void)state;
+    const char *bad[] = {"",  "10.0.0",       "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1",
+                         "x", "10.0.0.0/8/8", "1.2.3.4 "};
+    struct dp_network n, a;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(dp_network_parse(sp_str_z(bad[i]), &n));
+    const struct {
+        const char *network, *address;
+        bool in;
+    } rows[] = {
+        {"10.0.0.0/8", "10.255.1.2", true},      {"10.0.0.0/8", "11.0.0.1", false},
+        {"10.1.2.3", "10.1.2.3", true},          {"10.1.2.3", "10.1.2.4", false},
+        {"0.0.0.0/0", "200.1.1.1", true},        {"0.0.0.0/0", "::1", false},
+        {"192.168.4.0/22", "192.168.7.9", true}, {"192.168.4.0/22", "192.168.8.9", false},
+        {"fd00::/8", "fd12::1", true},           {"::1", "::1", true},
+        {"127.0.0.1", "::ffff:127.0.0.1", true}, {"::ffff:10.0.0.0/104", "10.9.9.9", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_true(dp_network_parse(sp_str_z(rows[i].network), &n));
+        assert_true(dp_network_parse(sp_str_z(rows[i].address), &a));
+        assert_int_equal(dp_network_has(&n, &a), rows[i].in);
+    }
+}
+
+static void ip_restriction(void **state)
+{
+    struct lab *l = *state;
+    Sallyport__V1__IpRestrictionConfig c = SALLYPORT__V1__IP_RESTRICTION_CONFIG__INIT;
+    assert_true(refuses(l, &dp_ip_restriction, &c, "allow and deny"));
+    c.n_allow = words(words_a, "10.0.0.0/8", "::1");
+    c.allow = words_a;
+    c.n_deny = words(words_b, "10.6.6.6", NULL);
+    c.deny = words_b;
+    const void *i = ready(l, &dp_ip_restriction, &c);
+    const struct {
+        const char *ip;
+        bool passes;
+    } rows[] = {{"10.1.1.1", true}, {"10.6.6.6", false}, {"11.1.1.1", false},
+                {"::1", true},      {"", false},         {"unix:", false}};
+    for (size_t n = 0; n < sizeof rows / sizeof *rows; n++) {
+        struct request *r = with_method(l, "GET");
+        r->call.client_ip = sp_str_z(rows[n].ip);
+        assert_int_equal(dp_ip_restriction.access(i, &r->call) == DP_NEXT, rows[n].passes);
+        if (rows[n].passes)
+            request_free(r);
+        else
+            answers(r, 403, sp_arena_printf(l->arena, "IP address not allowed: %s", rows[n].ip).p);
+    }
+    c.status = 404;
+    c.message = (char *)"nothing here";
+    struct request *r = with_method(l, "GET");
+    r->call.client_ip = SP_STR("1.1.1.1");
+    dp_ip_restriction.access(ready(l, &dp_ip_restriction, &c), &r->call);
+    answers(r, 404, "nothing here");
+    words(words_a, "10.0.0.0/8", "nonsense");
+    assert_true(refuses(l, &dp_ip_restriction, &c, "config.allow[1]"));
+}
+
+static void request_termination(void **state)
+{
+    struct lab *l = *state;
+    Sallyport__V1__RequestTerminationConfig c = SALLYPORT__V1__REQUEST_TERMINATION_CONFIG__INIT;
+    struct request *r = with_method(l, "GET");
+    assert_int_equal(dp_request_termination.access(ready(l, &dp_request_termination, &c), &r->call), DP_REPLY);
+    assert_int_equal(r->call.reply_status, 503);
+    assert_null(r->call.reply_message);
+    request_free(r);
+    c.status_code = 418;
+    c.body = (char *)"<p>no</p>";
+    c.content_type = (char *)"text/html";
+    c.trigger = (char *)"x-stop";
+    const void *i = ready(l, &dp_request_termination, &c);
+    r = with_method(l, "GET");
+    assert_int_equal(dp_request_termination.access(i, &r->call), DP_NEXT);
+    r->call.query = SP_STR("?x-stop");
+    assert_int_equal(dp_request_termination.access(i, &r->call), DP_REPLY);
+    assert_true(sp_str_eq(r->call.reply_body, SP_STR("<p>no</p>")));
+    assert_true(sp_str_eq(r->call.reply_content_type, SP_STR("text/html")));
+    request_free(r);
+    c.message = (char *)"both";
+    assert_true(refuses(l, &dp_request_termination, &c, "config.message"));
+    c.message = c.body = NULL;
+    assert_true(refuses(l, &dp_request_termination, &c, "config.content_type"));
+    c.content_type = NULL;
+    c.status_code = 99;
+    assert_true(refuses(l, &dp_request_termination, &c, "config.status_code"));
+}
+
+static void correlation_id(void **state)
+{
+    struct lab *l = *state;
+    Sallyport__V1__CorrelationIdConfig c = SALLYPORT__V1__CORRELATION_ID_CONFIG__INIT;
+    const void *i = ready(l, &dp_correlation_id, &c);
+    struct request *r = with_method(l, "GET");
+    dp_correlation_id.access(i, &r->call);
+    char first[80];
+    snprintf(first, sizeof first, "%s", sent(r, "Kong-Request-ID"));
+    assert_string_equal(first + 36, "#1");
+    assert_int_equal(r->call.response_fields.len, 0);
+    request_free(r);
+    r = with_method(l, "GET");
+    dp_correlation_id.access(i, &r->call);
+    first[37] = '2';
+    assert_string_equal(sent(r, "Kong-Request-ID"), first);
+    request_free(r);
+
+    c.generator = (char *)"uuid";
+    c.header_name = (char *)"X-Trace";
+    c.echo_downstream = true;
+    i = ready(l, &dp_correlation_id, &c);
+    r = with_method(l, "GET");
+    dp_correlation_id.access(i, &r->call);
+    assert_int_equal(strlen(sent(r, "X-Trace")), 36);
+    assert_int_equal(sent(r, "X-Trace")[14], '4');
+    assert_true(sp_str_eq(r->call.response_fields.v[0].value, sp_str_z(sent(r, "X-Trace"))));
+    request_free(r);
+    r = with_method(l, "GET");
+    client_sends(r, "x-trace", "mine");
+    client_sends(r, "X_Trace", "twin");
+    dp_correlation_id.access(i, &r->call);
+    assert_string_equal(sent(r, "X-Trace"), "mine");
+    assert_true(sp_str_eq(r->call.response_fields.v[0].value, SP_STR("mine")));
+    request_free(r);
+    c.generator = (char *)"tracker";
+    assert_true(refuses(l, &dp_correlation_id, &c, "config.generator"));
+    c.header_name = (char *)"a b";
+    assert_true(refuses(l, &dp_correlation_id, &c, "config.header_name"));
+}
+
+static void queries(void **state)
+{
+    struct lab *l = *state;
+    struct sp_str v = {0};
+    assert_int_equal(dp_query_find(l->arena, SP_STR(""), SP_STR("a"), &v), 0);
+    assert_int_equal(dp_query_find(l->arena, SP_STR("?"), SP_STR("a"), &v), 0);
+    assert_int_equal(dp_query_find(l->arena, SP_STR("?a"), SP_STR("a"), &v), 1);
+    assert_int_equal(v.len, 0);
+    assert_int_equal(dp_query_find(l->arena, SP_STR("?b=1&a=x+%2B=y&a=2"), SP_STR("a"), &v), 2);
+    assert_true(sp_str_eq(v, SP_STR("x +=y")));
+    assert_int_equal(dp_query_find(l->arena, SP_STR("?a=%zz"), SP_STR("a"), &v), 1);
+    assert_true(sp_str_eq(v, SP_STR("%zz")));
+    assert_int_equal(dp_query_without(l->arena, SP_STR("?a=1&a=2"), SP_STR("a")).len, 0);
+    assert_true(sp_str_eq(dp_query_without(l->arena, SP_STR("?a=1&b=&c&a=2"), SP_STR("a")), SP_STR("?b=&c")));
+}
+
+static void add_plugin(struct lab *l, const struct dp_plugin_kind *kind, void *config, const char *consumer)
+{
+    Sallyport__V1__Plugin *p = plugin(l, (int)kind->config_case, config);
+    if (consumer) {
+        p->consumer = SP_NEW(l->arena, Sallyport__V1__Ref);
+        sallyport__v1__ref__init(p->consumer);
+        p->consumer->id = (char *)consumer;
+    }
+    struct sp_error err;
+    if (sp_failed(dp_directory_add_plugin(l->directory, p, &err)))
+        fail_msg("%s", err.text);
+}
+
+/* mtls-auth or key-auth; who is neither is anonymous, and anonymous is terminated. */
+static void authentications_together(void **state)
+{
+    struct lab *l = *state;
+    add_key_owner(l, "k-id", "by-key", "s3cret", 0);
+    add_consumer(l, (struct person){.id = "c-id", .username = "by-cert"});
+    add_consumer(l, (struct person){.id = "a-id", .username = "anon"});
+    Sallyport__V1__MtlsAuthConfig m = SALLYPORT__V1__MTLS_AUTH_CONFIG__INIT;
+    Sallyport__V1__KeyAuthConfig k = SALLYPORT__V1__KEY_AUTH_CONFIG__INIT;
+    Sallyport__V1__RequestTerminationConfig t = SALLYPORT__V1__REQUEST_TERMINATION_CONFIG__INIT;
+    m.n_ca_certificates = words(words_a, "ca", NULL);
+    m.ca_certificates = words_a;
+    m.anonymous = k.anonymous = (char *)"anon";
+    t.status_code = 403;
+    t.message = (char *)"no anonymous users";
+    add_plugin(l, &dp_request_termination, &t, "a-id");
+    add_plugin(l, &dp_key_auth, &k, NULL);
+    add_plugin(l, &dp_mtls_auth, &m, NULL);
+    Sallyport__V1__Route route = SALLYPORT__V1__ROUTE__INIT;
+    struct dp_chain *c = dp_chain_compile(l->arena, l->directory, &route, NULL);
+    assert_int_equal(dp_chain_len(c), 3);
+    struct issued leaf = issue(l, (struct leaf){.cn = "by-cert"}, &l->ca);
+
+    struct request *r = request_new(l, CHAIN(&leaf));
+    client_sends(r, "apikey", "s3cret"); /* the first that succeeds counts */
+    assert_int_equal(dp_chain_access(c, &r->call, true), DP_NEXT);
+    assert_string_equal(sent(r, "X-Consumer-Username"), "by-cert");
+    request_free(r);
+    r = request_new(l, NULL);
+    client_sends(r, "apikey", "s3cret");
+    assert_int_equal(dp_chain_access(c, &r->call, true), DP_NEXT);
+    assert_string_equal(sent(r, "X-Consumer-Username"), "by-key");
+    assert_string_equal(sent(r, "X-Anonymous-Consumer"), "");
+    request_free(r);
+    r = request_new(l, NULL);
+    assert_int_equal(dp_chain_access(c, &r->call, true), DP_REPLY);
+    answers(r, 403, "no anonymous users");
+}
+
+/* Without anonymous both must succeed, and the last one's consumer counts. */
+static void authentications_in_a_row(void **state)
+{
+    struct lab *l = *state;
+    add_key_owner(l, "k-id", "by-key", "s3cret", 0);
+    add_consumer(l, (struct person){.id = "c-id", .username = "by-cert"});
+    Sallyport__V1__MtlsAuthConfig m = SALLYPORT__V1__MTLS_AUTH_CONFIG__INIT;
+    Sallyport__V1__KeyAuthConfig k = SALLYPORT__V1__KEY_AUTH_CONFIG__INIT;
+    m.n_ca_certificates = words(words_a, "ca", NULL);
+    m.ca_certificates = words_a;
+    add_plugin(l, &dp_key_auth, &k, NULL);
+    add_plugin(l, &dp_mtls_auth, &m, NULL);
+    Sallyport__V1__Route route = SALLYPORT__V1__ROUTE__INIT;
+    struct dp_chain *c = dp_chain_compile(l->arena, l->directory, &route, NULL);
+    struct issued leaf = issue(l, (struct leaf){.cn = "by-cert"}, &l->ca);
+    struct request *r = request_new(l, CHAIN(&leaf));
+    dp_chain_access(c, &r->call, true);
+    answers(r, 401, "No API key found in request");
+    r = request_new(l, CHAIN(&leaf));
+    client_sends(r, "apikey", "s3cret");
+    assert_int_equal(dp_chain_access(c, &r->call, true), DP_NEXT);
+    assert_string_equal(sent(r, "X-Consumer-Username"), "by-key");
+    request_free(r);
+}
+
+/* acl over skip_consumer_lookup: the CN is the group. */
+static void acl_by_common_name(void **state)
+{
+    struct lab *l = *state;
+    Sallyport__V1__MtlsAuthConfig m = SALLYPORT__V1__MTLS_AUTH_CONFIG__INIT;
+    Sallyport__V1__AclConfig a = SALLYPORT__V1__ACL_CONFIG__INIT;
+    m.n_ca_certificates = words(words_a, "ca", NULL);
+    m.ca_certificates = words_a;
+    m.skip_consumer_lookup = true;
+    a.n_allow = words(words_b, "good", NULL);
+    a.allow = words_b;
+    add_plugin(l, &dp_acl, &a, NULL);
+    add_plugin(l, &dp_mtls_auth, &m, NULL);
+    Sallyport__V1__Route route = SALLYPORT__V1__ROUTE__INIT;
+    struct dp_chain *c = dp_chain_compile(l->arena, l->directory, &route, NULL);
+    struct issued good = issue(l, (struct leaf){.cn = "good"}, &l->ca),
+                  bad = issue(l, (struct leaf){.cn = "bad"}, &l->ca);
+    struct request *r = request_new(l, CHAIN(&good));
+    assert_int_equal(dp_chain_access(c, &r->call, true), DP_NEXT);
+    assert_string_equal(sent(r, "X-Authenticated-Groups"), "good");
+    assert_string_equal(sent(r, "X-Client-Cert-Dn"), "CN=good");
+    request_free(r);
+    r = request_new(l, CHAIN(&bad));
+    dp_chain_access(c, &r->call, true);
+    answers(r, 403, "You cannot consume this service");
+}
+
+static int setup(void **state)
+{
+    *state = lab_new();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    lab_free(*state);
+    return 0;
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    sp_log_min = SP_ERROR;
+    const struct CMUnitTest tests[] = {
+        TEST(key_auth),
+        TEST(key_auth_settings),
+        TEST(acl),
+        TEST(networks),
+        TEST(ip_restriction),
+        TEST(request_termination),
+        TEST(correlation_id),
+        TEST(queries),
+        TEST(authentications_together),
+        TEST(authentications_in_a_row),
+        TEST(acl_by_common_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

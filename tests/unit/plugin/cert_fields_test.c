@@ -1,0 +1,402 @@
+/* Certificates in header fields: header-cert-auth takes them from there, tls-metadata-headers puts them there. */
+#include "lab.h"
+
+#include "base/encoding.h"
+#include "base/log.h"
+#include "plugin/kinds.h"
+
+static const char no_certificate[] = "No required TLS certificate was sent";
+static const char not_verified[] = "TLS certificate failed verification";
+
+static char ca_id[] = "ca", *cas[] = {ca_id};
+
+static Sallyport__V1__HeaderCertAuthConfig header_config(const char *format)
+{
+    Sallyport__V1__HeaderCertAuthConfig c = SALLYPORT__V1__HEADER_CERT_AUTH_CONFIG__INIT;
+    c.n_ca_certificates = 1;
+    c.ca_certificates = cas;
+    c.certificate_header_name = (char *)"X-Client-Cert";
+    c.certificate_header_format = (char *)format;
+    return c;
+}
+
+static sp_result compile(struct lab *l, const struct dp_plugin_kind *kind, void *config, void **out,
+                         struct sp_error *err)
+{
+    Sallyport__V1__Plugin p = SALLYPORT__V1__PLUGIN__INIT;
+    p.config_case = kind->config_case;
+    p.mtls_auth = config; /* the union's members are pointers all */
+    return kind->compile(l->arena, l->directory, &p, out, err);
+}
+
+static const void *ready(struct lab *l, const struct dp_plugin_kind *kind, void *config)
+{
+    void *out;
+    struct sp_error err;
+    if (sp_failed(compile(l, kind, config, &out, &err)))
+        fail_msg("%s", err.text);
+    return out;
+}
+
+static const char *base64(struct lab *l, struct sp_str bytes)
+{
+    struct sp_buf b = {0};
+    sp_base64_encode(&b, bytes);
+    const char *z = sp_arena_dup(l->arena, sp_buf_str(&b)).p;
+    sp_buf_fini(&b);
+    return z;
+}
+
+static const char *percent(struct lab *l, struct sp_str text)
+{
+    struct sp_buf b = {0};
+    sp_percent_encode(&b, text);
+    const char *z = sp_arena_dup(l->arena, sp_buf_str(&b)).p;
+    sp_buf_fini(&b);
+    return z;
+}
+
+/* As load balancers do that escape only what breaks a line. */
+static const char *lightly_escaped(struct lab *l, const char *pem)
+{
+    struct sp_buf b = {0};
+    for (; *pem; pem++)
+        if (*pem == '\n' || *pem == ' ')
+            sp_buf_printf(&b, "%%%02X", (unsigned)*pem);
+        else
+            sp_buf_putc(&b, *pem);
+    const char *z = sp_arena_dup(l->arena, sp_buf_str(&b)).p;
+    sp_buf_fini(&b);
+    return z;
+}
+
+static struct request *from_proxy(struct lab *l, const char *value)
+{
+    struct request *r = request_new(l, NULL);
+    r->call.peer = NULL; /* plain HTTP is fine */
+    r->call.peer_trusted = true;
+    if (value)
+        client_sends(r, "x-client-cert", value);
+    return r;
+}
+
+static void replies(struct request *r, unsigned status, const char *message)
+{
+    assert_int_equal(r->call.reply_status, status);
+    assert_string_equal(r->call.reply_message, message);
+    assert_false(r->call.wants_certificate);
+    request_free(r);
+}
+
+static void passes(struct request *r, const char *username)
+{
+    assert_int_equal(r->call.reply_status, 0);
+    assert_string_equal(sent(r, "X-Consumer-Username"), username);
+    assert_int_equal(r->call.client_verify, DP_VERIFY_SUCCESS);
+    request_free(r);
+}
+
+static struct request *run(struct lab *l, const void *i, const char *value)
+{
+    struct request *r = from_proxy(l, value);
+    dp_header_cert_auth.access(i, &r->call);
+    return r;
+}
+
+static void only_from_trusted_peers(void **state)
+{
+    struct lab *l = *state;
+    add_consumer(l, (struct person){.id = "c1", .username = "alice"});
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice"}, &l->ca);
+    Sallyport__V1__HeaderCertAuthConfig c = header_config("base64_encoded");
+    for (int secure = 1; secure >= 0; secure--) {
+        c.secure_source = secure;
+        struct request *r = from_proxy(l, base64(l, leaf.der));
+        r->call.peer_trusted = false;
+        dp_header_cert_auth.access(ready(l, &dp_header_cert_auth, &c), &r->call);
+        if (secure)
+            replies(r, 401, no_certificate);
+        else
+            passes(r, "alice");
+    }
+    /* a connection's own certificate is not what this plugin looks at */
+    struct request *r = request_new(l, CHAIN(&leaf));
+    r->call.peer_trusted = true;
+    dp_header_cert_auth.access(ready(l, &dp_header_cert_auth, &c), &r->call);
+    replies(r, 401, no_certificate);
+}
+
+static void garbage(void **state)
+{
+    struct lab *l = *state;
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice"}, &l->ca);
+    add_consumer(l, (struct person){.id = "c1", .username = "alice"});
+    const char *good = base64(l, leaf.der);
+    const char *bad[] = {"",
+                         "12345invalidcert67890",
+                         "AAAA",
+                         "-----BEGIN CERTIFICATE----------END CERTIFICATE-----",
+                         sp_arena_printf(l->arena, "%s,", good).p,
+                         sp_arena_printf(l->arena, "%s*", good).p,
+                         percent(l, leaf.pem)};
+    Sallyport__V1__HeaderCertAuthConfig c = header_config("base64_encoded");
+    for (size_t n = 0; n < sizeof bad / sizeof *bad; n++)
+        replies(run(l, ready(l, &dp_header_cert_auth, &c), bad[n]), 401, not_verified);
+    c = header_config("url_encoded");
+    const char *bad_url[] = {"%", "%41", good, "-----BEGIN%20CERTIFICATE-----"};
+    for (size_t n = 0; n < sizeof bad_url / sizeof *bad_url; n++)
+        replies(run(l, ready(l, &dp_header_cert_auth, &c), bad_url[n]), 401, not_verified);
+    /* twice, in whatever spelling: which one would it be? */
+    c = header_config("base64_encoded");
+    struct request *r = from_proxy(l, good);
+    client_sends(r, "X_Client_Cert", good);
+    dp_header_cert_auth.access(ready(l, &dp_header_cert_auth, &c), &r->call);
+    replies(r, 401, not_verified);
+    struct sp_buf many = {0};
+    for (int n = 0; n < 12; n++)
+        sp_buf_printf(&many, "%s%s", n ? "," : "", good);
+    sp_buf_putc(&many, '\0');
+    replies(run(l, ready(l, &dp_header_cert_auth, &c), many.p), 401, not_verified);
+    sp_buf_fini(&many);
+}
+
+static void dialects(void **state)
+{
+    struct lab *l = *state;
+    add_consumer(l, (struct person){.id = "c1", .username = "alice"});
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice"}, &l->inter);
+    const char *b_leaf = base64(l, leaf.der), *b_inter = base64(l, l->inter.der);
+    struct sp_str both = sp_arena_printf(l->arena, "%s%s", leaf.pem.p, l->inter.pem.p);
+    struct {
+        const char *format, *value;
+    } rows[] = {
+        {"base64_encoded", sp_arena_printf(l->arena, "%s, %s", b_leaf, b_inter).p},
+        {"base64_encoded",
+         sp_arena_printf(l->arena, "-----BEGIN CERTIFICATE-----%s-----END CERTIFICATE-----,%s", b_leaf, b_inter).p},
+        {"url_encoded", percent(l, both)},
+        {"url_encoded", lightly_escaped(l, both.p)},
+        {"xfcc", sp_arena_printf(l->arena, "By=spiffe://x;Cert=\"forged\",Hash=1;Chain=\"%s\";Cert=\"%s\"",
+                                 percent(l, both), percent(l, leaf.pem))
+                     .p},
+    };
+    for (size_t n = 0; n < sizeof rows / sizeof *rows; n++) {
+        Sallyport__V1__HeaderCertAuthConfig c = header_config(rows[n].format);
+        passes(run(l, ready(l, &dp_header_cert_auth, &c), rows[n].value), "alice");
+    }
+    Sallyport__V1__HeaderCertAuthConfig c = header_config("base64_encoded");
+    replies(run(l, ready(l, &dp_header_cert_auth, &c), b_leaf), 401, not_verified); /* intermediate missing */
+    replies(run(l, ready(l, &dp_header_cert_auth, &c), NULL), 401, no_certificate);
+
+    c = header_config("rfc9440");
+    const void *i = ready(l, &dp_header_cert_auth, &c);
+    struct request *r = from_proxy(l, sp_arena_printf(l->arena, ":%s:", b_leaf).p);
+    client_sends(r, "X-Client-Cert-Chain",
+                 sp_arena_printf(l->arena, ":%s:;x=1, :%s:", b_inter, base64(l, l->ca.der)).p);
+    dp_header_cert_auth.access(i, &r->call);
+    passes(r, "alice");
+    replies(run(l, i, b_leaf), 401, not_verified);
+    replies(run(l, i, sp_arena_printf(l->arena, ":%s:, :%s:", b_leaf, b_inter).p), 401, not_verified);
+
+    c = header_config("xfcc"); /* only what the peer itself says, which is last */
+    const char *forged = sp_arena_printf(l->arena, "Chain=\"%s\",Hash=1", percent(l, both)).p;
+    replies(run(l, ready(l, &dp_header_cert_auth, &c), forged), 401, not_verified);
+}
+
+static void pipeline_is_the_same(void **state)
+{
+    struct lab *l = *state;
+    add_consumer(l, (struct person){.id = "c1", .username = "mapped-for-mtls", .map = {{"m1", "alice", NULL}}});
+    add_consumer(l, (struct person){.id = "a-id", .username = "anon"});
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice", .o = "Lab"}, &l->ca);
+    const char *value = base64(l, leaf.der);
+    Sallyport__V1__HeaderCertAuthConfig c = header_config("base64_encoded");
+    replies(run(l, ready(l, &dp_header_cert_auth, &c), value), 401, not_verified); /* its own mappings only */
+
+    Sallyport__V1__Consumer person = SALLYPORT__V1__CONSUMER__INIT;
+    Sallyport__V1__ConsumerResource res = SALLYPORT__V1__CONSUMER_RESOURCE__INIT;
+    Sallyport__V1__MtlsAuthCredential m = SALLYPORT__V1__MTLS_AUTH_CREDENTIAL__INIT, *list[] = {&m};
+    person.id = (char *)"c2";
+    person.username = (char *)"mapped";
+    m.id = (char *)"h1";
+    m.subject_name = (char *)"alice";
+    res.consumer = &person;
+    res.n_header_cert_auth_credentials = 1;
+    res.header_cert_auth_credentials = list;
+    dp_directory_add_consumer(l->directory, &res);
+    struct request *r = run(l, ready(l, &dp_header_cert_auth, &c), value);
+    assert_string_equal(sent(r, "X-Credential-Identifier"), "h1");
+    passes(r, "mapped");
+
+    c.skip_consumer_lookup = true;
+    r = run(l, ready(l, &dp_header_cert_auth, &c), value);
+    assert_string_equal(sent(r, "X-Client-Cert-Dn"), "CN=alice,O=Lab");
+    request_free(r);
+    c.anonymous = (char *)"anon";
+    r = run(l, ready(l, &dp_header_cert_auth, &c), "garbage!");
+    assert_string_equal(sent(r, "X-Anonymous-Consumer"), "true");
+    request_free(r);
+    c.anonymous = (char *)"gone";
+    replies(run(l, ready(l, &dp_header_cert_auth, &c), NULL), 500,
+            "anonymous consumer gone is configured but doesn't exist");
+    l->now += 365 * DAY;
+    c.anonymous = NULL;
+    replies(run(l, ready(l, &dp_header_cert_auth, &c), value), 401, not_verified);
+}
+
+static void bad_configs(void **state)
+{
+    struct lab *l = *state;
+    void *out;
+    struct sp_error err;
+    Sallyport__V1__HeaderCertAuthConfig c = header_config("der");
+    assert_true(sp_failed(compile(l, &dp_header_cert_auth, &c, &out, &err)));
+    assert_non_null(strstr(err.text, "config.certificate_header_format"));
+    c = header_config("xfcc");
+    c.certificate_header_name = NULL;
+    assert_true(sp_failed(compile(l, &dp_header_cert_auth, &c, &out, &err)));
+    assert_non_null(strstr(err.text, "config.certificate_header_name"));
+    Sallyport__V1__TlsMetadataHeadersConfig m = SALLYPORT__V1__TLS_METADATA_HEADERS_CONFIG__INIT;
+    m.client_serial_header_name = (char *)"a:b";
+    assert_true(sp_failed(compile(l, &dp_tls_metadata_headers, &m, &out, &err)));
+    assert_non_null(strstr(err.text, "config.client_serial_header_name"));
+}
+
+/* --- tls-metadata-headers --- */
+
+static Sallyport__V1__TlsMetadataHeadersConfig metadata_config(void)
+{
+    Sallyport__V1__TlsMetadataHeadersConfig c = SALLYPORT__V1__TLS_METADATA_HEADERS_CONFIG__INIT;
+    c.inject_client_cert_details = true;
+    return c;
+}
+
+static void forge(struct request *r)
+{
+    const char *names[] = {"x-client-cert",
+                           "X_Client_Cert_Serial",
+                           "X-CLIENT-CERT-ISSUER-DN",
+                           "x-client_cert-subject-dn",
+                           "X-Client-Cert-Fingerprint",
+                           "X-Client-Cert-Chain",
+                           "Client-Cert",
+                           "client_cert_chain"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        client_sends(r, names[i], "forged");
+}
+
+static size_t live(const struct request *r)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < r->head.fields.len; i++)
+        n += !r->head.fields.v[i].removed;
+    return n;
+}
+
+static void metadata_of_a_chain(void **state)
+{
+    struct lab *l = *state;
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice", .o = "Lab"}, &l->inter);
+    Sallyport__V1__TlsMetadataHeadersConfig c = metadata_config();
+    const void *i = ready(l, &dp_tls_metadata_headers, &c);
+    struct sp_cert_info info;
+    struct sp_error err;
+    assert_false(sp_failed(sp_cert_read(leaf.der, l->arena, &info, &err)));
+    char sha1[41];
+    sp_hex(info.sha1, 20, sha1);
+    for (int again = 0; again < 2; again++) { /* made, then remembered */
+        struct request *r = request_new(l, CHAIN(&leaf, &l->inter));
+        forge(r);
+        assert_int_equal(dp_tls_metadata_headers.access(i, &r->call), DP_NEXT);
+        assert_int_equal(live(r), 6);
+        assert_string_equal(sent(r, "X-Client-Cert"), percent(l, leaf.pem));
+        assert_memory_equal(sent(r, "X-Client-Cert"), "-----BEGIN%20CERTIFICATE-----%0A", 32);
+        assert_string_equal(sent(r, "X-Client-Cert-Serial"), sp_arena_dup(l->arena, info.serial_hex).p);
+        assert_string_equal(sent(r, "X-Client-Cert-Issuer-DN"), "CN=Lab Intermediate");
+        assert_string_equal(sent(r, "X-Client-Cert-Subject-DN"), "CN=alice,O=Lab");
+        assert_string_equal(sent(r, "X-Client-Cert-Fingerprint"), sha1);
+        assert_string_equal(sent(r, "X-Client-Cert-Chain"),
+                            percent(l, sp_arena_printf(l->arena, "%s%s", leaf.pem.p, l->inter.pem.p)));
+        request_free(r);
+    }
+}
+
+static void metadata_of_nothing(void **state)
+{
+    struct lab *l = *state;
+    Sallyport__V1__TlsMetadataHeadersConfig c = metadata_config();
+    const void *i = ready(l, &dp_tls_metadata_headers, &c);
+    for (int tls = 0; tls < 2; tls++) {
+        struct request *r = request_new(l, NULL);
+        if (!tls)
+            r->call.peer = NULL;
+        forge(r);
+        assert_int_equal(dp_tls_metadata_headers.access(i, &r->call), DP_NEXT);
+        assert_int_equal(live(r), 0);
+        request_free(r);
+    }
+    struct issued nobody = issue(l, (struct leaf){0}, &l->ca);
+    struct request *r = request_new(l, CHAIN(&nobody));
+    forge(r);
+    assert_int_equal(dp_tls_metadata_headers.access(i, &r->call), DP_NEXT);
+    assert_string_equal(sent(r, "X-Client-Cert-Subject-DN"), "");
+    assert_int_equal(live(r), 5);
+    request_free(r);
+    c.inject_client_cert_details = false;
+    r = request_new(l, CHAIN(&nobody));
+    dp_tls_metadata_headers.access(ready(l, &dp_tls_metadata_headers, &c), &r->call);
+    assert_int_equal(live(r), 0);
+    request_free(r);
+}
+
+static void metadata_as_rfc9440(void **state)
+{
+    struct lab *l = *state;
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice"}, &l->inter);
+    Sallyport__V1__TlsMetadataHeadersConfig c = metadata_config();
+    c.format = (char *)"rfc9440";
+    c.client_cert_header_name = (char *)"X-My-Cert";
+    const void *i = ready(l, &dp_tls_metadata_headers, &c);
+    for (int verified = 0; verified < 2; verified++) {
+        struct request *r = request_new(l, CHAIN(&leaf, &l->inter));
+        forge(r);
+        client_sends(r, "x_my_cert", "forged");
+        r->call.client_verify = verified ? DP_VERIFY_SUCCESS : DP_VERIFY_FAILED;
+        dp_tls_metadata_headers.access(i, &r->call);
+        assert_string_equal(sent(r, "Client-Cert"),
+                            verified ? sp_arena_printf(l->arena, ":%s:", base64(l, leaf.der)).p : "");
+        assert_string_equal(sent(r, "Client-Cert-Chain"),
+                            verified ? sp_arena_printf(l->arena, ":%s:", base64(l, l->inter.der)).p : "");
+        assert_string_equal(sent(r, "X-My-Cert"), percent(l, leaf.pem));
+        request_free(r);
+    }
+}
+
+static int setup(void **state)
+{
+    *state = lab_new();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    lab_free(*state);
+    return 0;
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    sp_log_min = SP_ERROR;
+    const struct CMUnitTest tests[] = {
+        TEST(only_from_trusted_peers),
+        TEST(garbage),
+        TEST(dialects),
+        TEST(pipeline_is_the_same),
+        TEST(bad_configs),
+        TEST(metadata_of_a_chain),
+        TEST(metadata_of_nothing),
+        TEST(metadata_as_rfc9440),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
