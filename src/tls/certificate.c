@@ -18,6 +18,11 @@ void sp_sha256(struct sp_str bytes, uint8_t out[32])
     SHA256((const uint8_t *)bytes.p, bytes.len, out);
 }
 
+void sp_sha1(struct sp_str bytes, uint8_t out[20])
+{
+    SHA1((const uint8_t *)bytes.p, bytes.len, out);
+}
+
 /* --- PEM --- */
 
 static bool is_certificate(const char *name)

@@ -45,3 +45,5 @@ SP_MUST sp_result sp_cert_read(struct sp_str der, struct sp_arena *a, struct sp_
 
 /* SHA-256 for content hashes and digests. */
 void sp_sha256(struct sp_str bytes, uint8_t out[32]);
+/* SHA-1, for names that are made with it (UUID version 5); never for trust. */
+void sp_sha1(struct sp_str bytes, uint8_t out[20]);
