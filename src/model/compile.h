@@ -1,5 +1,6 @@
 /* Entities to resources: what a data plane runs. The control plane calls it in hybrid mode, the data plane itself in
- * db-less mode; the same input gives the same bytes. Also the handshake map for people: effect of a change, lint, explain. */
+ * db-less mode; the same input gives the same bytes. Also the handshake map for people: effect of a change, lint,
+ * explain. */
 #pragma once
 #include "model/model.h"
 #include "sallyport/v1/resources.pb-c.h"
@@ -7,8 +8,8 @@
 struct sp_resource {
     Sallyport__V1__Kind kind;
     struct sp_str name;
-    struct sp_str body;   /* serialised message of that kind */
-    uint8_t hash[16];     /* first 16 bytes of SHA-256 of body */
+    struct sp_str body;        /* serialised message of that kind */
+    uint8_t hash[16];          /* first 16 bytes of SHA-256 of body */
     ProtobufCMessage *message; /* the same, unpacked; in the arena */
 };
 
@@ -17,22 +18,25 @@ struct sp_resources {
     size_t num;
 };
 
-/* Warnings (lint) go to problems too: a global or SNI-less instance that makes every handshake ask, a certificate that covers names
- * with different policies, a CA list over 8 KiB, an expired CA. Errors: a CA list over 65,535 bytes encoded. */
-SP_MUST sp_result sp_compile(struct sp_arena *a, const struct sp_model *m, struct sp_resources **out, struct sp_problems *problems);
+/* Warnings (lint) go to problems too: a global or SNI-less instance that makes every handshake ask, a certificate that
+ * covers names with different policies, a CA list over 8 KiB, an expired CA. Errors: a CA list over 65,535 bytes
+ * encoded. */
+SP_MUST sp_result sp_compile(struct sp_arena *a, const struct sp_model *m, struct sp_resources **out,
+                             struct sp_problems *problems);
 
 /* --- the handshake map, explained --- */
 struct sp_handshake_answer {
     bool ask;
-    struct sp_str matched; /* pattern of the entry that answered; empty: none */
+    struct sp_str matched;                      /* pattern of the entry that answered; empty: none */
     const Sallyport__V1__HandshakeEntry *entry; /* NULL: none */
-    struct sp_str *ca_names; /* subject DNs in text, in the order sent */
+    struct sp_str *ca_names;                    /* subject DNs in text, in the order sent */
     size_t num_ca_names, ca_names_bytes;
     struct sp_str certificate_id; /* server certificate that answers this name; empty: the default one */
     struct sp_str certificate_pattern;
 };
 /* sni as a client would send it; empty: none. */
-void sp_explain_handshake(struct sp_arena *a, const struct sp_resources *r, struct sp_str sni, struct sp_handshake_answer *out);
+void sp_explain_handshake(struct sp_arena *a, const struct sp_resources *r, struct sp_str sni,
+                          struct sp_handshake_answer *out);
 void sp_handshake_answer_json(const struct sp_handshake_answer *h, struct sp_str sni, struct sp_buf *out);
 
 /* Which names change between two sets of resources: "will start to ask", "will stop to ask", "CA names change". */

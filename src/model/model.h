@@ -36,10 +36,10 @@ const struct sp_entity_info *sp_entity_by_rest(struct sp_str rest);
 
 struct sp_entity {
     enum sp_entity_kind kind;
-    struct sp_str id, key;      /* key: endpoint key value, may be empty */
-    struct sp_str ws;           /* workspace name; empty for kinds without one */
+    struct sp_str id, key; /* key: endpoint key value, may be empty */
+    struct sp_str ws;      /* workspace name; empty for kinds without one */
     ProtobufCMessage *message;
-    struct sp_str file;         /* where it was written, for problems that are found later; may be empty */
+    struct sp_str file; /* where it was written, for problems that are found later; may be empty */
     unsigned line;
 };
 
@@ -53,8 +53,8 @@ struct sp_model {
 enum { SP_MODEL_MAX_FILE = 64 << 20 }; /* bytes of a declarative file; more is refused before it is read */
 
 /* A declarative file, YAML or JSON, to a model. All problems are reported, not only the first. Deterministic ids for
- * entities without one (kong-behaviour 5.1). On any error *out is NULL. Time is given: expiry of CA certificates is judged
- * at `now` (seconds since 1970). */
+ * entities without one (kong-behaviour 5.1). On any error *out is NULL. Time is given: expiry of CA certificates is
+ * judged at `now` (seconds since 1970). */
 SP_MUST sp_result sp_model_parse(struct sp_arena *a, struct sp_str text, struct sp_str file, int64_t now,
                                  struct sp_model **out, struct sp_problems *problems);
 /* The same checks for a model that comes from the store (list of entities in their serialised form). */
@@ -62,19 +62,28 @@ struct sp_stored_entity {
     enum sp_entity_kind kind;
     struct sp_str bytes; /* protobuf */
 };
-SP_MUST sp_result sp_model_load(struct sp_arena *a, const struct sp_stored_entity *v, size_t num, struct sp_str settings_bytes,
-                                struct sp_model **out, struct sp_problems *problems);
+SP_MUST sp_result sp_model_load(struct sp_arena *a, const struct sp_stored_entity *v, size_t num,
+                                struct sp_str settings_bytes, struct sp_model **out, struct sp_problems *problems);
 /* Finds by id or endpoint key. ws empty: any. NULL: none. */
-const struct sp_entity *sp_model_find(const struct sp_model *m, enum sp_entity_kind kind, struct sp_str ws, struct sp_str id_or_key);
+const struct sp_entity *sp_model_find(const struct sp_model *m, enum sp_entity_kind kind, struct sp_str ws,
+                                      struct sp_str id_or_key);
 
 /* --- text forms: one descriptor walk for files, the Admin API and dumps --- */
-/* Secrets (private keys, passwords) are written as "[redacted]" when redact is on. Unset fields are null. indent 0: compact. */
+/* Secrets (private keys, passwords) are written as "[redacted]" when redact is on. Unset fields are null. indent 0:
+ * compact. */
 void sp_entity_write_json(const struct sp_entity *e, bool redact, int indent, struct sp_buf *out);
-void sp_model_write_yaml(const struct sp_model *m, bool redact, struct sp_buf *out); /* a declarative file that applies to the same model */
+void sp_model_write_yaml(const struct sp_model *m, bool redact,
+                         struct sp_buf *out); /* a declarative file that applies to the same model */
 void sp_message_write_json(const ProtobufCMessage *msg, bool redact, int indent, struct sp_buf *out);
 /* JSON text to a message of this type, strict; used for Admin API bodies. */
-SP_MUST sp_result sp_message_parse(struct sp_arena *a, const ProtobufCMessageDescriptor *d, struct sp_str text, struct sp_str file,
-                                   ProtobufCMessage **out, struct sp_problems *problems);
+SP_MUST sp_result sp_message_parse(struct sp_arena *a, const ProtobufCMessageDescriptor *d, struct sp_str text,
+                                   struct sp_str file, ProtobufCMessage **out, struct sp_problems *problems);
+
+/* The same over a copy of `base` (PATCH): what the text names is replaced, null resets to the default, records merge,
+ * lists are replaced. Neither fills defaults: sp_model_load does. Paths in problems are relative to the message
+ * ("config.ca_certificates"). */
+SP_MUST sp_result sp_message_patch(struct sp_arena *a, const ProtobufCMessage *base, struct sp_str text,
+                                   struct sp_str file, ProtobufCMessage **out, struct sp_problems *problems);
 
 /* --- difference of two models --- */
 enum sp_change_kind { SP_CREATED, SP_UPDATED, SP_DELETED };
@@ -85,4 +94,5 @@ struct sp_change {
     size_t num_fields;
 };
 /* In the arena; timestamps (created_at, updated_at) do not count. before may be NULL (everything is new). */
-void sp_model_diff(struct sp_arena *a, const struct sp_model *before, const struct sp_model *after, struct sp_change **out, size_t *num);
+void sp_model_diff(struct sp_arena *a, const struct sp_model *before, const struct sp_model *after,
+                   struct sp_change **out, size_t *num);

@@ -1,4 +1,5 @@
-/* Everything that is wrong with a piece of configuration, all of it at once, each with the place. Also warnings (lint). */
+/* Everything that is wrong with a piece of configuration, all of it at once, each with the place. Also warnings (lint).
+ */
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
@@ -8,12 +9,12 @@ enum sp_severity { SP_PROBLEM_ERROR, SP_PROBLEM_WARNING };
 struct sp_problem {
     struct sp_problem *next;
     enum sp_severity severity;
-    const char *code;     /* stable snake_case word: "unknown_field", "invalid_reference", "ca_names_too_large" ... */
-    struct sp_str file;   /* may be empty */
+    const char *code;      /* stable snake_case word: "unknown_field", "invalid_reference", "ca_names_too_large" ... */
+    struct sp_str file;    /* may be empty */
     unsigned line, column; /* 1-based; 0: not known */
-    struct sp_str path;   /* "services[0].routes[1].paths[0]" */
-    struct sp_str entity; /* "routes/<name or id>"; may be empty */
-    struct sp_str text;   /* for people: "unknown field 'hots', did you mean 'hosts'?" */
+    struct sp_str path;    /* "services[0].routes[1].paths[0]" */
+    struct sp_str entity;  /* "routes/<name or id>"; may be empty */
+    struct sp_str text;    /* for people: "unknown field 'hots', did you mean 'hosts'?" */
 };
 
 struct sp_problems {
@@ -22,8 +23,8 @@ struct sp_problems {
     size_t num_errors, num_warnings;
 };
 void sp_problems_init(struct sp_problems *p, struct sp_arena *a);
-struct sp_problem *sp_problems_add(struct sp_problems *p, enum sp_severity severity, const char *code, struct sp_str path,
-                                   const char *fmt, ...) SP_PRINTF(5, 6);
+struct sp_problem *sp_problems_add(struct sp_problems *p, enum sp_severity severity, const char *code,
+                                   struct sp_str path, const char *fmt, ...) SP_PRINTF(5, 6);
 /* One line each: "file:line:column: error: path: text". */
 void sp_problems_print(const struct sp_problems *p, struct sp_buf *out);
 /* The first error as an sp_error ("... and 3 more"). */

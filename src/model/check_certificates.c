@@ -1,0 +1,105 @@
+/* Certificates and CA certificates: do the bytes hold what the fields say? (kong-behaviour 4.5) */
+#include "model/build.h"
+
+#include "tls/certificate.h"
+
+static bool is_redacted(struct sp_builder *b, const struct sp_entity *e, const char *field, const char *key)
+{
+    if (!key || strcmp(key, "[redacted]") != 0)
+        return false;
+    sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", field,
+                      "a redacted key: this file is a dump without secrets; put the key back");
+    return true;
+}
+
+/* One pair; *type is what the key is. */
+static bool check_pair(struct sp_builder *b, const struct sp_entity *e, const char *cert, const char *key,
+                       const char *suffix, enum sp_key_type *type)
+{
+    struct sp_error err = {0};
+    struct sp_der_list list = {0};
+    struct sp_str cert_field = sp_arena_printf(b->arena, "cert%s", suffix),
+                  key_field = sp_arena_printf(b->arena, "key%s", suffix);
+    if (is_redacted(b, e, key_field.p, key))
+        return false;
+    if (sp_failed(sp_pem_certificates(sp_str_z(cert), b->arena, &list, &err))) {
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", cert_field.p, "invalid certificate: %s", err.text);
+        return false;
+    }
+    if (sp_failed(sp_pem_key_type(sp_str_z(key), type, &err))) {
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", key_field.p, "invalid key: %s", err.text);
+        return false;
+    }
+    if (sp_failed(sp_pem_key_matches(sp_str_z(cert), sp_str_z(key), &err))) {
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", key_field.p, "certificate does not match key");
+        return false;
+    }
+    return true;
+}
+
+static void check_certificate(struct sp_builder *b, const struct sp_entity *e)
+{
+    const Sallyport__V1__Certificate *c = (const Sallyport__V1__Certificate *)e->message;
+    enum sp_key_type type = SP_KEY_RSA, alt = SP_KEY_RSA;
+    if (!c->cert || !c->key)
+        return; /* said already */
+    bool good = check_pair(b, e, c->cert, c->key, "", &type);
+    if (!c->cert_alt && !c->key_alt)
+        return;
+    if (!c->cert_alt || !c->key_alt) {
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "required", c->cert_alt ? "key_alt" : "cert_alt",
+                          "all or none of these fields must be set: 'cert_alt', 'key_alt'");
+        return;
+    }
+    if (check_pair(b, e, c->cert_alt, c->key_alt, "_alt", &alt) && good && type == alt)
+        sp_entity_problem(
+            b, e, SP_PROBLEM_ERROR, "invalid_value", "cert_alt",
+            "certificate and alternative certificate need to have different type (e.g. RSA and ECDSA), the "
+            "provided certificates were both of the same type");
+}
+
+static void check_ca(struct sp_builder *b, const struct sp_entity *e)
+{
+    Sallyport__V1__CaCertificate *c = (Sallyport__V1__CaCertificate *)e->message;
+    struct sp_error err = {0};
+    struct sp_der_list list = {0};
+    struct sp_cert_info info;
+    if (!c->cert)
+        return;
+    if (sp_failed(sp_pem_certificates(sp_str_z(c->cert), b->arena, &list, &err))) {
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "cert", "invalid certificate: %s", err.text);
+        return;
+    }
+    if (list.num != 1) {
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "cert",
+                          "please submit only one certificate at a time");
+        return;
+    }
+    if (sp_failed(sp_cert_read(list.v[0], b->arena, &info, &err))) {
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "cert", "invalid certificate: %s", err.text);
+        return;
+    }
+    if (!info.is_ca)
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "cert",
+                          "certificate does not appear to be a CA because it is missing the \"CA\" basic constraint");
+    if (info.not_after < b->now)
+        sp_entity_problem(
+            b, e, SP_PROBLEM_WARNING, "ca_expired", "cert",
+            "certificate expired, \"Not After\" time is in the past: %.*s stays, but no client certificate "
+            "passes under it",
+            SP_FMT(info.subject_dn));
+    char *hex = sp_arena_alloc_raw(b->arena, 65);
+    sp_hex(info.sha256, 32, hex);
+    if (c->cert_digest && strcmp(c->cert_digest, hex) != 0)
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "cert_digest",
+                          "is not the digest of 'cert'; leave it out");
+    c->cert_digest = hex;
+}
+
+void sp_check_certificates(struct sp_builder *b)
+{
+    for (size_t i = 0; i < b->kinds[SP_CERTIFICATES].num; i++)
+        check_certificate(b, b->kinds[SP_CERTIFICATES].v[i]);
+    for (size_t i = 0; i < b->kinds[SP_CA_CERTIFICATES].num; i++)
+        check_ca(b, b->kinds[SP_CA_CERTIFICATES].v[i]);
+}

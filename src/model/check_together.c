@@ -1,0 +1,155 @@
+/* Entities against each other: unique constraints, and plugins against the routes they are attached to. */
+#include "model/build.h"
+
+#include "base/names.h"
+#include "model/rules.h"
+
+static void unique(struct sp_builder *b, struct sp_map *seen, struct sp_entity *e, struct sp_str key, const char *field,
+                   const char *shown)
+{
+    if (!sp_map_put(seen, key, e))
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "unique_violation", field, "UNIQUE violation detected on '{%s}'",
+                          shown);
+}
+
+static const char *id_of(const Sallyport__V1__Ref *r)
+{
+    return r && r->id ? r->id : "";
+}
+
+static void unique_consumers(struct sp_builder *b)
+{
+    struct sp_entity_list *l = &b->kinds[SP_CONSUMERS];
+    struct sp_map *seen = sp_map_new(b->arena, l->num);
+    for (size_t i = 0; i < l->num; i++) {
+        const Sallyport__V1__Consumer *c = (const Sallyport__V1__Consumer *)l->v[i]->message;
+        if (c->custom_id)
+            unique(b, seen, l->v[i], sp_scoped_key(b->arena, l->v[i]->ws, sp_str_z(c->custom_id)), "custom_id",
+                   sp_arena_printf(b->arena, "custom_id=\"%s\"", c->custom_id).p);
+    }
+}
+
+static void unique_targets(struct sp_builder *b)
+{
+    struct sp_entity_list *l = &b->kinds[SP_TARGETS];
+    struct sp_map *seen = sp_map_new(b->arena, l->num);
+    for (size_t i = 0; i < l->num; i++) {
+        const Sallyport__V1__Target *t = (const Sallyport__V1__Target *)l->v[i]->message;
+        if (t->target)
+            unique(b, seen, l->v[i], sp_arena_printf(b->arena, "%s %s", id_of(t->upstream), t->target), "target",
+                   sp_arena_printf(b->arena, "target=\"%s\",upstream={id=\"%s\"}", t->target, id_of(t->upstream)).p);
+    }
+}
+
+/* Names of servers are one space for all workspaces, whatever their case. */
+static void unique_snis(struct sp_builder *b)
+{
+    struct sp_entity_list *l = &b->kinds[SP_SNIS];
+    struct sp_map *seen = sp_map_new(b->arena, l->num);
+    for (size_t i = 0; i < l->num; i++) {
+        char name[SP_HOST_MAX + 1];
+        size_t len;
+        if (!sp_pattern_normalise(l->v[i]->key, name, &len))
+            continue;
+        struct sp_entity *other = sp_map_get(seen, sp_str(name, len));
+        if (other && sp_str_eq(other->key, l->v[i]->key) && sp_str_eq(other->ws, l->v[i]->ws))
+            continue; /* said already: same key in the same workspace */
+        unique(b, seen, l->v[i], sp_arena_dup(b->arena, sp_str(name, len)), "name",
+               sp_arena_printf(b->arena, "name=\"%s\"", name).p);
+    }
+}
+
+static void unique_cas(struct sp_builder *b)
+{
+    struct sp_entity_list *l = &b->kinds[SP_CA_CERTIFICATES];
+    struct sp_map *seen = sp_map_new(b->arena, l->num);
+    for (size_t i = 0; i < l->num; i++) {
+        const Sallyport__V1__CaCertificate *c = (const Sallyport__V1__CaCertificate *)l->v[i]->message;
+        if (c->cert_digest)
+            unique(b, seen, l->v[i], sp_str_z(c->cert_digest), "cert",
+                   sp_arena_printf(b->arena, "cert_digest=\"%s\"", c->cert_digest).p);
+    }
+}
+
+static void unique_mappings(struct sp_builder *b)
+{
+    struct sp_entity_list *l = &b->kinds[SP_MTLS_AUTH_CREDENTIALS];
+    struct sp_map *seen = sp_map_new(b->arena, l->num);
+    for (size_t i = 0; i < l->num; i++) {
+        const Sallyport__V1__MtlsAuthCredential *c = (const Sallyport__V1__MtlsAuthCredential *)l->v[i]->message;
+        if (!c->subject_name)
+            continue;
+        struct sp_str key =
+            sp_arena_printf(b->arena, "%.*s/%s/%s", SP_FMT(l->v[i]->ws), id_of(c->ca_certificate), c->subject_name);
+        unique(b, seen, l->v[i], key, "subject_name",
+               sp_arena_printf(b->arena, "subject_name=\"%s\"", c->subject_name).p);
+    }
+}
+
+static void unique_plugins(struct sp_builder *b)
+{
+    struct sp_entity_list *l = &b->kinds[SP_PLUGINS];
+    struct sp_map *seen = sp_map_new(b->arena, l->num);
+    for (size_t i = 0; i < l->num; i++) {
+        const Sallyport__V1__Plugin *p = (const Sallyport__V1__Plugin *)l->v[i]->message;
+        if (!p->name)
+            continue;
+        struct sp_str key =
+            sp_arena_printf(b->arena, "%.*s/%s/%s/%s/%s/%s", SP_FMT(l->v[i]->ws), p->name, id_of(p->route),
+                            id_of(p->service), id_of(p->consumer), id_of(p->consumer_group));
+        struct sp_str shown = sp_arena_printf(b->arena, "name=\"%s\",route=\"%s\",service=\"%s\"", p->name,
+                                              id_of(p->route), id_of(p->service));
+        unique(b, seen, l->v[i], key, "name", shown.p);
+    }
+}
+
+void sp_check_unique(struct sp_builder *b)
+{
+    unique_consumers(b);
+    unique_targets(b);
+    unique_snis(b);
+    unique_cas(b);
+    unique_mappings(b);
+    unique_plugins(b);
+}
+
+/* --- plugins against routes --- */
+
+static bool share_protocol(const Sallyport__V1__Plugin *p, const Sallyport__V1__Route *r)
+{
+    for (size_t i = 0; i < p->n_protocols; i++)
+        for (size_t j = 0; j < r->n_protocols; j++)
+            if (strcmp(p->protocols[i], r->protocols[j]) == 0)
+                return true;
+    return false;
+}
+
+static void check_against_service(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__Plugin *p)
+{
+    bool any = false;
+    for (size_t i = 0; i < b->kinds[SP_ROUTES].num; i++) {
+        const Sallyport__V1__Route *r = (const Sallyport__V1__Route *)b->kinds[SP_ROUTES].v[i]->message;
+        if (strcmp(id_of(r->service), p->service->id) != 0)
+            continue;
+        any = true;
+        if (share_protocol(p, r))
+            return;
+    }
+    if (any)
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "protocols",
+                          "must match the protocols of at least one route pointing to this Plugin's service");
+}
+
+void sp_check_plugins(struct sp_builder *b)
+{
+    for (size_t i = 0; i < b->kinds[SP_PLUGINS].num; i++) {
+        const struct sp_entity *e = b->kinds[SP_PLUGINS].v[i];
+        const Sallyport__V1__Plugin *p = (const Sallyport__V1__Plugin *)e->message;
+        const struct sp_entity *route = sp_map_get(b->by_id[SP_ROUTES], sp_str_z(id_of(p->route)));
+        if (route && !share_protocol(p, (const Sallyport__V1__Route *)route->message))
+            sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "protocols",
+                              "must match the associated route's protocols");
+        else if (!p->route && *id_of(p->service))
+            check_against_service(b, e, p);
+    }
+}

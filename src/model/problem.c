@@ -1,0 +1,71 @@
+#include "model/problem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void sp_problems_init(struct sp_problems *p, struct sp_arena *a)
+{
+    *p = (struct sp_problems){.arena = a};
+    p->last = &p->first;
+}
+
+struct sp_problem *sp_problems_add(struct sp_problems *p, enum sp_severity severity, const char *code,
+                                   struct sp_str path, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    sp_assert(n >= 0);
+    struct sp_problem *one = SP_NEW(p->arena, struct sp_problem);
+    one->severity = severity;
+    one->code = code;
+    one->path = sp_arena_dup(p->arena, path);
+    one->text = sp_arena_dup(p->arena, sp_str(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+    *p->last = one;
+    p->last = &one->next;
+    if (severity == SP_PROBLEM_ERROR)
+        p->num_errors++;
+    else
+        p->num_warnings++;
+    return one;
+}
+
+static void print_one(const struct sp_problem *one, struct sp_buf *out)
+{
+    if (one->file.len)
+        sp_buf_printf(out, "%.*s:", SP_FMT(one->file));
+    if (one->line)
+        sp_buf_printf(out, "%u:%u:", one->line, one->column);
+    if (one->file.len || one->line)
+        sp_buf_putc(out, ' ');
+    sp_buf_printf(out, "%s: ", one->severity == SP_PROBLEM_ERROR ? "error" : "warning");
+    if (!one->line && one->entity.len && !sp_str_starts(one->path, one->entity))
+        sp_buf_printf(out, "%.*s: ", SP_FMT(one->entity));
+    if (one->path.len)
+        sp_buf_printf(out, "%.*s: ", SP_FMT(one->path));
+    sp_buf_printf(out, "%.*s", SP_FMT(one->text));
+}
+
+void sp_problems_print(const struct sp_problems *p, struct sp_buf *out)
+{
+    for (const struct sp_problem *one = p->first; one; one = one->next) {
+        print_one(one, out);
+        sp_buf_putc(out, '\n');
+    }
+}
+
+sp_result sp_problems_result(const struct sp_problems *p, struct sp_error *err)
+{
+    const struct sp_problem *one = p->first;
+    while (one && one->severity != SP_PROBLEM_ERROR)
+        one = one->next;
+    if (!one)
+        return sp_ok();
+    struct sp_buf SP_AUTO(sp_buf_fini) text = {0};
+    print_one(one, &text);
+    if (p->num_errors > 1)
+        sp_buf_printf(&text, " (and %zu more)", p->num_errors - 1);
+    return sp_fail(err, SP_E_INVALID, "%.*s", SP_FMT(sp_buf_str(&text)));
+}

@@ -1,0 +1,19 @@
+/* Single values: NULL when the text is good, else why not, in Kong's words where Kong has some. Inside of src/model. */
+#pragma once
+#include "base/str.h"
+
+const char *sp_check_not_empty(const char *v);
+const char *sp_check_name(const char *v);
+const char *sp_check_workspace_name(const char *v);
+const char *sp_check_tag(const char *v);
+const char *sp_check_host(const char *v); /* name, address, upstream's name */
+const char *sp_check_host_port(const char *v);
+const char *sp_check_target(const char *v);
+const char *sp_check_upstream_name(const char *v);
+const char *sp_check_plain_path(const char *v); /* of a service */
+const char *sp_check_route_path(const char *v); /* prefix or ~regex */
+const char *sp_check_route_host(const char *v);
+const char *sp_check_route_header(const char *v);
+const char *sp_check_header_value(const char *v);
+const char *sp_check_method(const char *v);
+const char *sp_check_sni(const char *v);
