@@ -3,7 +3,8 @@
 #include "proxy/exchange.h"
 
 enum {
-    STAGE_MAX = 65536,      /* plaintext that is made before the socket is tried */
+    SLICE = 4 * 16375,      /* body bytes framed at a time: four full records with their frame heads */
+    STAGE_MAX = 2 * SLICE,  /* plaintext that is made before the socket is tried */
     FINAL_GOAWAY_MS = 1000, /* after the first GOAWAY: more than a round trip */
 };
 
@@ -23,16 +24,28 @@ static void h2_respond(struct dp_exchange *x, struct sp_response_head *head, boo
     dp_conn_dirty(x->conn);
 }
 
+/* Seals and sends what is staged: a large body does not wait for the end of the turn. Never inside the session's own
+ * events. */
+static void push_stage(struct dp_conn *c)
+{
+    if (c->stage.len >= SLICE && !c->in_recv && !dp_conn_blocked(c))
+        dp_conn_write(c, (struct sp_str){0});
+}
+
 static bool h2_data(struct dp_exchange *x, struct sp_str bytes)
 {
     struct dp_conn *c = x->conn;
+    bool all = true;
+    while (all && bytes.len && x->stream && c->state == DP_CONN_OPEN) {
+        struct sp_str slice = sp_str(bytes.p, bytes.len < SLICE ? bytes.len : SLICE);
+        all = sp_h2_data(x->stream, slice, false, dp_conn_stage(c), dp_conn_blocked(c) ? 0 : STAGE_MAX);
+        bytes = sp_str_skip(bytes, slice.len);
+        push_stage(c);
+    }
     if (!x->stream || c->state != DP_CONN_OPEN)
         return true;
-    struct sp_buf *stage = dp_conn_stage(c);
-    bool all = sp_h2_data(x->stream, bytes, false, stage, dp_conn_blocked(c) ? 0 : STAGE_MAX);
-    if (stage->len >= STAGE_MAX / 2 && !c->in_recv && !dp_conn_blocked(c))
-        dp_conn_write(
-            c, (struct sp_str){0}); /* seal and send what is staged now: a large body should not wait for the turn */
+    if (bytes.len)
+        all = sp_h2_data(x->stream, bytes, false, dp_conn_stage(c), 0); /* kept behind what is kept already */
     dp_conn_dirty(c);
     return all;
 }
@@ -105,6 +118,14 @@ static void on_request(void *owner, struct sp_request_head *head, bool end)
     dp_exchange_start(x, end);
 }
 
+static void on_refused(void *owner, unsigned status, const char *why)
+{
+    struct dp_exchange *x = owner;
+    sp_log(SP_DEBUG, "bad_request", "client=%s reason=\"%s\"", x->conn->ip, why);
+    x->request.version = SP_HTTP_2;
+    dp_exchange_reply(x, status, NULL);
+}
+
 static void on_data(void *owner, struct sp_str bytes, bool end)
 {
     dp_exchange_data(owner, bytes, end);
@@ -141,6 +162,7 @@ static void on_closed(void *owner, bool clean)
 }
 
 static const struct sp_h2_events events = {.request = on_request,
+                                           .refused = on_refused,
                                            .data = on_data,
                                            .trailers = on_trailers,
                                            .writable = on_writable,

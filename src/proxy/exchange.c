@@ -8,6 +8,12 @@ static const struct dp_up_events upstream_events;
 
 /* --- life --- */
 
+static void make_request_id(struct dp_exchange *x)
+{
+    uint64_t r[2] = {dp_worker_random(x->worker), dp_worker_random(x->worker)};
+    sp_hex(r, sizeof r, x->request_id);
+}
+
 struct dp_exchange *dp_exchange_new(struct dp_conn *c, const struct dp_down_ops *down)
 {
     struct dp_worker *w = c->worker;
@@ -22,6 +28,8 @@ struct dp_exchange *dp_exchange_new(struct dp_conn *c, const struct dp_down_ops 
     x->worker = w;
     x->conn = c;
     x->down = down;
+    x->started_ms = sp_loop_now(w->loop);
+    make_request_id(x);
     return x;
 }
 
@@ -56,12 +64,6 @@ void dp_exchange_bury(struct dp_worker *w)
         w->dead_exchanges = x->next;
         recycle(w, x);
     }
-}
-
-static void make_request_id(struct dp_exchange *x)
-{
-    uint64_t r[2] = {dp_worker_random(x->worker), dp_worker_random(x->worker)};
-    sp_hex(r, sizeof r, x->request_id);
 }
 
 /* --- log --- */
@@ -428,8 +430,6 @@ void dp_exchange_start(struct dp_exchange *x, bool end)
     x->counted = true;
     dp_count(&w->counters.requests_total, 1);
     dp_count(&w->counters.requests_active, 1);
-    make_request_id(x);
-    x->started_ms = sp_loop_now(w->loop);
     x->request_done = end;
     x->head_request = sp_str_eq(x->request.method, SP_STR("HEAD"));
     x->state = DP_EX_FORWARD;
