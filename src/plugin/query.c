@@ -32,12 +32,11 @@ struct sp_str dp_query_without(struct sp_arena *a, struct sp_str query, struct s
     struct sp_str rest = arguments(query), raw;
     while (rest.len) {
         struct sp_str argument = sp_str_split(&rest, '&');
-        if (is_named(a, argument, name, &raw))
+        if (argument.len == 0 || is_named(a, argument, name, &raw))
             continue;
         char mark = at == p ? '?' : '&';
         *at++ = mark;
-        if (argument.len)
-            memcpy(at, argument.p, argument.len);
+        memcpy(at, argument.p, argument.len);
         at += argument.len;
     }
     return sp_str(p, (size_t)(at - p));
