@@ -28,7 +28,7 @@ struct cp_session {
     struct sp_arena *arena;
     struct sp_str control_id;
     struct cp_hello hello;
-    bool greeted;
+    bool greeted, closed;
 
     /* What the node has: first what it said, then what it applied. */
     struct sp_arena *said_arena;
@@ -69,14 +69,20 @@ static void end_transaction(struct cp_session *s)
     s->next_frame = 0;
 }
 
+void cp_session_close(struct cp_session *s)
+{
+    s->closed = true;
+    end_transaction(s);
+    cp_snapshot_unref(SP_TAKE(s->live));
+    cp_snapshot_unref(SP_TAKE(s->target));
+    sp_arena_free(SP_TAKE(s->said_arena));
+}
+
 void cp_session_free(struct cp_session *s)
 {
     if (!s)
         return;
-    end_transaction(s);
-    cp_snapshot_unref(s->live);
-    cp_snapshot_unref(s->target);
-    sp_arena_free(s->said_arena);
+    cp_session_close(s);
     sp_arena_free(s->refused.arena);
     sp_arena_free(s->arena);
 }
@@ -354,6 +360,8 @@ const struct cp_hello *cp_session_hello(const struct cp_session *s)
 
 enum cp_node_state cp_session_state(const struct cp_session *s)
 {
+    if (s->closed)
+        return CP_NODE_DISCONNECTED;
     if (has_newest(s))
         return CP_NODE_LIVE;
     if (s->target && !s->sending && is_refused(s, s->target))

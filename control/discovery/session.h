@@ -27,6 +27,8 @@ struct cp_hello {
 struct cp_session;
 struct cp_session *cp_session_new(struct sp_str control_id); /* which replica speaks; copied */
 void cp_session_free(struct cp_session *s);                  /* NULL is fine */
+/* The stream is gone: lets go of the snapshots, keeps what others may ask. Nothing but questions and free after it. */
+void cp_session_close(struct cp_session *s);
 /* One NodeMessage. Failure: the node broke the protocol; close the stream with the text. */
 SP_MUST sp_result cp_session_receive(struct cp_session *s, struct sp_str message, uint64_t now_ms,
                                      struct sp_error *err);
