@@ -63,7 +63,6 @@ SSL_CTX *sp_tls_ctx_new(uint16_t min_version)
     sp_ctx_set_pool(ctx, sp_tls_pool());
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
-    SSL_CTX_set_max_cert_list(ctx, PEER_CHAIN_MAX);
     return ctx;
 }
 
@@ -99,6 +98,7 @@ static enum ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO *
         return ssl_select_cert_error;
     t->asked = policy.ask || !judged_later;
     t->policy = policy.policy;
+    free(t->name);
     t->name = len ? sp_strdup(name) : NULL;
     return ssl_select_cert_success;
 }
@@ -176,6 +176,7 @@ static sp_result configure(struct sp_tls_server *s, const struct sp_tls_server_o
 {
     SSL_CTX_set_select_certificate_cb(s->ctx, select_certificate);
     SSL_CTX_set_ticket_aead_method(s->ctx, &sp_ticket_method);
+    SSL_CTX_set_max_cert_list(s->ctx, PEER_CHAIN_MAX);
     SSL_CTX_set_num_tickets(s->ctx, TICKETS_PER_HANDSHAKE);
     SSL_CTX_set_session_cache_mode(s->ctx, SSL_SESS_CACHE_SERVER);
     SSL_CTX_sess_set_cache_size(s->ctx, SESSION_CACHE);
@@ -239,6 +240,7 @@ SSL_CTX *sp_tls_server_ctx(struct sp_tls_server *s)
 struct sp_tls_stream *sp_tls_accept(struct sp_tls_server *s, const struct sp_tls_names *names, uint64_t listener,
                                     struct sp_wire *wire)
 {
+    sp_assert(names);
     struct sp_tls_stream *t = sp_tls_stream_new(s->ctx, wire);
     t->server = s;
     t->names = names;

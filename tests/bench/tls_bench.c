@@ -177,6 +177,23 @@ static void bytes(void)
         sp_assert(io == SP_IO_AGAIN && n == MIB);
         sp_buf_clear(&s.wire.out);
     }
+    double small_write = 0, small_read = 0;
+    for (int i = 0; i < HANDSHAKES; i++) {
+        size_t k = 0;
+        double t = cpu_us();
+        for (int j = 0; j < 10; j++) {
+            enum sp_io io = sp_tls_write(s.tls, sp_str(plain, 200));
+            sp_assert(io == SP_IO_OK);
+        }
+        small_write += cpu_us() - t;
+        t = cpu_us();
+        for (give(&s, &c); sp_tls_read(c.tls, got, 200, &k) == SP_IO_OK;) {
+        }
+        small_read += cpu_us() - t;
+        sp_buf_clear(&s.wire.out);
+    }
+    printf("%-44s %8.2f us\n", "200 bytes sealed", small_write / HANDSHAKES / 10);
+    printf("%-44s %8.2f us\n", "200 bytes opened", small_read / HANDSHAKES / 10);
     printf("%-44s %8.1f us\n%-44s %8.1f us\n", "1 MiB sealed", write_us / 50, "1 MiB opened", read_us / 50);
     part(&c);
     part(&s);
