@@ -38,6 +38,8 @@ void sp_check_certificates(struct sp_builder *b);
 void sp_link(
     struct sp_builder *b); /* references to ids, ids for entities without one, index; duplicates are problems */
 void sp_check_unique(struct sp_builder *b);
+/* What several fields of a plugin's config say together. */
+void sp_check_config(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__Plugin *p);
 void sp_check_plugins(struct sp_builder *b); /* protocols against routes, scopes, what a kind wants */
 
 /* A problem with `field` ("paths[0]", "config.ca_certificates", "" for the entity as a whole). */

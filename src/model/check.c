@@ -240,43 +240,6 @@ static void check_consumer(struct sp_builder *b, const struct sp_entity *e)
                           "at least one of these fields must be non-empty: 'custom_id', 'username'");
 }
 
-static void both_or_none(struct sp_builder *b, const struct sp_entity *e, bool host, bool port, const char *name)
-{
-    if (host == port)
-        return;
-    const char *missing = host ? "port" : "host";
-    sp_entity_problem(
-        b, e, SP_PROBLEM_ERROR, "required", sp_arena_printf(b->arena, "config.%s_proxy_%s", name, missing).p,
-        "all or none of these fields must be set: 'config.%s_proxy_host', 'config.%s_proxy_port'", name, name);
-}
-
-/* Revocation arrives with the next release. What a file says must be what is done: never a check that is only written.
- */
-static void check_revocation(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__MtlsAuthConfig *c)
-{
-    const struct sp_origin *o = b->reader ? sp_reader_origin(b->reader, &c->base) : NULL;
-    bool written = o && sp_node_get(o->node, SP_STR("revocation_check_mode"));
-    if (!c->revocation_check_mode || strcmp(c->revocation_check_mode, "SKIP") == 0)
-        return;
-    if (written || strcmp(c->revocation_check_mode, "STRICT") == 0) {
-        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "revocation_not_checked", "config.revocation_check_mode",
-                          "revocation checking is not there yet: set revocation_check_mode: SKIP and use short-lived "
-                          "certificates, or wait for the next release");
-        return;
-    }
-    sp_entity_problem(
-        b, e, SP_PROBLEM_WARNING, "revocation_not_checked", "config",
-        "revocation is not checked yet: a revoked certificate passes; set revocation_check_mode: SKIP to say "
-        "that you know");
-}
-
-static void check_mtls_auth(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__MtlsAuthConfig *c)
-{
-    both_or_none(b, e, c->http_proxy_host, c->has_http_proxy_port, "http");
-    both_or_none(b, e, c->https_proxy_host, c->has_https_proxy_port, "https");
-    check_revocation(b, e, c);
-}
-
 static void check_plugin(struct sp_builder *b, const struct sp_entity *e)
 {
     const Sallyport__V1__Plugin *p = (const Sallyport__V1__Plugin *)e->message;
@@ -284,8 +247,7 @@ static void check_plugin(struct sp_builder *b, const struct sp_entity *e)
     const ProtobufCFieldDescriptor *f = sp_msg_oneof(&p->base);
     if (f)
         check_rows(b, e, *(ProtobufCMessage **)sp_msg_at(&p->base, f), "config.");
-    if (p->config_case == SALLYPORT__V1__PLUGIN__CONFIG_MTLS_AUTH)
-        check_mtls_auth(b, e, p->mtls_auth);
+    sp_check_config(b, e, p);
     for (size_t i = 0; info && i < p->n_protocols; i++)
         if (!sp_words_have(info->allowed, sp_str_z(p->protocols[i])))
             sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", sp_arena_printf(b->arena, "protocols[%zu]", i).p,

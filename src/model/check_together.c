@@ -71,9 +71,9 @@ static void unique_cas(struct sp_builder *b)
     }
 }
 
-static void unique_mappings(struct sp_builder *b)
+static void unique_mappings(struct sp_builder *b, enum sp_entity_kind kind)
 {
-    struct sp_entity_list *l = &b->kinds[SP_MTLS_AUTH_CREDENTIALS];
+    struct sp_entity_list *l = &b->kinds[kind];
     struct sp_map *seen = sp_map_new(b->arena, l->num);
     for (size_t i = 0; i < l->num; i++) {
         const Sallyport__V1__MtlsAuthCredential *c = (const Sallyport__V1__MtlsAuthCredential *)l->v[i]->message;
@@ -83,6 +83,30 @@ static void unique_mappings(struct sp_builder *b)
             sp_arena_printf(b->arena, "%.*s/%s/%s", SP_FMT(l->v[i]->ws), id_of(c->ca_certificate), c->subject_name);
         unique(b, seen, l->v[i], key, "subject_name",
                sp_arena_printf(b->arena, "subject_name=\"%s\"", c->subject_name).p);
+    }
+}
+
+/* The key itself is a secret: a problem does not show it. */
+static void unique_keys(struct sp_builder *b)
+{
+    struct sp_entity_list *l = &b->kinds[SP_KEYAUTH_CREDENTIALS];
+    struct sp_map *seen = sp_map_new(b->arena, l->num);
+    for (size_t i = 0; i < l->num; i++) {
+        const Sallyport__V1__KeyauthCredential *c = (const Sallyport__V1__KeyauthCredential *)l->v[i]->message;
+        if (c->key)
+            unique(b, seen, l->v[i], sp_scoped_key(b->arena, l->v[i]->ws, sp_str_z(c->key)), "key", "key");
+    }
+}
+
+static void unique_acls(struct sp_builder *b)
+{
+    struct sp_entity_list *l = &b->kinds[SP_ACLS];
+    struct sp_map *seen = sp_map_new(b->arena, l->num);
+    for (size_t i = 0; i < l->num; i++) {
+        const Sallyport__V1__Acl *c = (const Sallyport__V1__Acl *)l->v[i]->message;
+        if (c->group)
+            unique(b, seen, l->v[i], sp_arena_printf(b->arena, "%s/%s", id_of(c->consumer), c->group), "group",
+                   sp_arena_printf(b->arena, "group=\"%s\",consumer={id=\"%s\"}", c->group, id_of(c->consumer)).p);
     }
 }
 
@@ -109,7 +133,10 @@ void sp_check_unique(struct sp_builder *b)
     unique_targets(b);
     unique_snis(b);
     unique_cas(b);
-    unique_mappings(b);
+    unique_mappings(b, SP_MTLS_AUTH_CREDENTIALS);
+    unique_mappings(b, SP_HEADER_CERT_AUTH_CREDENTIALS);
+    unique_keys(b);
+    unique_acls(b);
     unique_plugins(b);
 }
 

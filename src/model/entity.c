@@ -17,6 +17,10 @@ static const struct sp_entity_info infos[SP_NUM_ENTITY_KINDS] = {
     INFO(SP_SNIS, "snis", "snis", "name", sni, true),
     INFO(SP_CA_CERTIFICATES, "ca_certificates", "ca_certificates", NULL, ca_certificate, false),
     INFO(SP_PLUGINS, "plugins", "plugins", "instance_name", plugin, true),
+    INFO(SP_KEYAUTH_CREDENTIALS, "keyauth_credentials", "key-auths", NULL, keyauth_credential, true),
+    INFO(SP_ACLS, "acls", "acls", NULL, acl, true),
+    INFO(SP_HEADER_CERT_AUTH_CREDENTIALS, "header_cert_auth_credentials", "header-cert-auths", NULL,
+         mtls_auth_credential, true),
 };
 
 const struct sp_entity_info *sp_entity_info(enum sp_entity_kind kind)

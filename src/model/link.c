@@ -19,6 +19,9 @@ static const enum sp_entity_kind order[SP_NUM_ENTITY_KINDS] = {
     SP_TARGETS,
     SP_SNIS,
     SP_MTLS_AUTH_CREDENTIALS,
+    SP_HEADER_CERT_AUTH_CREDENTIALS,
+    SP_KEYAUTH_CREDENTIALS,
+    SP_ACLS,
     SP_PLUGINS,
 };
 
@@ -241,7 +244,12 @@ static struct sp_str id_key(struct sp_builder *b, const struct sp_entity *e)
                                ref_id(m, "consumer_group"));
     case SP_TARGETS:
         return sp_arena_printf(b->arena, "targets:%s:%.*s", ref_id(m, "upstream"), SP_FMT(sp_msg_string(m, "target")));
+    case SP_KEYAUTH_CREDENTIALS:
+        return sp_arena_printf(b->arena, "keyauth_credentials:%.*s", SP_FMT(sp_msg_string(m, "key")));
+    case SP_ACLS:
+        return sp_arena_printf(b->arena, "acls:%s:%.*s", ref_id(m, "consumer"), SP_FMT(sp_msg_string(m, "group")));
     case SP_MTLS_AUTH_CREDENTIALS:
+    case SP_HEADER_CERT_AUTH_CREDENTIALS: /* apart from each other by the namespace of their collection */
         return sp_arena_printf(b->arena, "mtls_auth_credentials:%s:%.*s:%s", ref_id(m, "consumer"),
                                SP_FMT(sp_msg_string(m, "subject_name")), ref_id(m, "ca_certificate"));
     case SP_CA_CERTIFICATES:
@@ -299,13 +307,27 @@ static void same_key(struct sp_builder *b, const struct sp_entity *e)
                       field, SP_FMT(e->key));
 }
 
+static bool is_compared(const struct sp_entity *e)
+{
+    switch (e->kind) {
+    case SP_PLUGINS:
+    case SP_TARGETS:
+    case SP_MTLS_AUTH_CREDENTIALS:
+    case SP_HEADER_CERT_AUTH_CREDENTIALS:
+    case SP_KEYAUTH_CREDENTIALS:
+    case SP_ACLS:
+    case SP_CA_CERTIFICATES:
+        return true;
+    default:
+        return e->kind == SP_CONSUMERS && !e->key.len;
+    }
+}
+
 /* Equal ids that were derived follow from equal keys; most kinds of key are compared in check_together.c. */
 static void same_id(struct sp_builder *b, const struct sp_entity *e, bool derived)
 {
     const struct sp_entity *other = sp_map_get(b->by_id[e->kind], e->id);
-    bool compared = e->kind == SP_PLUGINS || e->kind == SP_TARGETS || e->kind == SP_MTLS_AUTH_CREDENTIALS ||
-                    e->kind == SP_CA_CERTIFICATES || (e->kind == SP_CONSUMERS && !e->key.len);
-    if (derived && compared)
+    if (derived && is_compared(e))
         return;
     if (derived && e->key.len) {
         same_key(b, e);

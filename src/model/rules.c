@@ -97,6 +97,21 @@ static const struct sp_rule mtls_auth_credential_rules[] = {
     {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
 };
 
+static const struct sp_rule keyauth_credential_rules[] = {
+    {"id", .uuid = true},
+    {"key", .required = true, .secret = true, .check = sp_check_not_empty, .says = "not empty"},
+    {"ttl", .bounded = true, .min = 0, .max = 100000000},
+    {"consumer", .required = true},
+    {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
+};
+
+static const struct sp_rule acl_rules[] = {
+    {"id", .uuid = true},
+    {"group", .required = true, .check = sp_check_not_empty, .says = "not empty"},
+    {"consumer", .required = true},
+    {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
+};
+
 static const struct sp_rule certificate_rules[] = {
     {"id", .uuid = true},
     {"cert", .required = true},
@@ -148,6 +163,66 @@ static const struct sp_rule tls_handshake_modifier_config_rules[] = {
     {"tls_client_certificate", .one_of = "REQUEST"},
 };
 
+static const struct sp_rule header_cert_auth_config_rules[] = {
+    {"ca_certificates", .required = true, .min_items = 1, .check = sp_check_not_empty,
+     .says = "an id, a digest, or a tag that names one CA"},
+    {"anonymous", .check = sp_check_not_empty, .says = "not empty"},
+    {"consumer_by", .defaults = "username custom_id", .one_of = "username custom_id", .empty_list = true},
+    {"authenticated_group_by", .one_of = "CN DN"},
+    {"default_consumer", .check = sp_check_not_empty, .says = "not empty"},
+    {"revocation_check_mode", .one_of = "SKIP IGNORE_CA_ERROR STRICT"},
+    {"http_timeout", .bounded = true, .min = 0, .max = TIMEOUT_MAX},
+    {"cert_cache_ttl", .bounded = true, .min = 0, .max = TIMEOUT_MAX},
+    {"cache_ttl", .bounded = true, .min = 0, .max = TIMEOUT_MAX},
+    {"http_proxy_host", .check = sp_check_host, .says = "a host name or an address"},
+    {"http_proxy_port", .bounded = true, .min = 0, .max = 65535},
+    {"https_proxy_host", .check = sp_check_host, .says = "a host name or an address"},
+    {"https_proxy_port", .bounded = true, .min = 0, .max = 65535},
+    {"certificate_header_name", .required = true, .check = sp_check_header_name, .says = "a header name"},
+    {"certificate_header_format", .required = true, .one_of = "base64_encoded url_encoded rfc9440 xfcc"},
+};
+
+static const struct sp_rule tls_metadata_headers_config_rules[] = {
+    {"client_cert_header_name", .check = sp_check_header_name, .says = "a header name"},
+    {"client_serial_header_name", .check = sp_check_header_name, .says = "a header name"},
+    {"client_cert_issuer_dn_header_name", .check = sp_check_header_name, .says = "a header name"},
+    {"client_cert_subject_dn_header_name", .check = sp_check_header_name, .says = "a header name"},
+    {"client_cert_fingerprint_header_name", .check = sp_check_header_name, .says = "a header name"},
+    {"client_cert_chain_header_name", .check = sp_check_header_name, .says = "a header name"},
+    {"format", .one_of = "kong rfc9440"},
+};
+
+static const struct sp_rule key_auth_config_rules[] = {
+    {"key_names", .defaults = "apikey", .check = sp_check_header_name, .says = "a header name"},
+    {"anonymous", .check = sp_check_not_empty, .says = "not empty"},
+    {"realm", .check = sp_check_quotable, .says = "printable, no quotes"},
+};
+
+static const struct sp_rule acl_config_rules[] = {
+    {"allow", .check = sp_check_not_empty, .says = "not empty"},
+    {"deny", .check = sp_check_not_empty, .says = "not empty"},
+};
+
+static const struct sp_rule ip_restriction_config_rules[] = {
+    {"allow", .check = sp_check_network, .says = "an address or a network in CIDR form"},
+    {"deny", .check = sp_check_network, .says = "an address or a network in CIDR form"},
+    {"status", .bounded = true, .min = 200, .max = 599},
+    {"message", .check = sp_check_not_empty, .says = "not empty"},
+};
+
+static const struct sp_rule request_termination_config_rules[] = {
+    {"status_code", .bounded = true, .min = 200, .max = 599},
+    {"message", .check = sp_check_not_empty, .says = "not empty"},
+    {"content_type", .check = sp_check_quotable, .says = "printable, no quotes"},
+    {"body", .check = sp_check_not_empty, .says = "not empty"},
+    {"trigger", .check = sp_check_header_name, .says = "a header name"},
+};
+
+static const struct sp_rule correlation_id_config_rules[] = {
+    {"header_name", .check = sp_check_header_name, .says = "a header name"},
+    {"generator", .one_of = "uuid uuid#counter"},
+};
+
 #define ROWS(desc, table)                                                                                              \
     {                                                                                                                  \
         &sallyport__v1__##desc##__descriptor, table##_rules, sizeof(table##_rules) / sizeof(struct sp_rule)            \
@@ -174,6 +249,15 @@ static const struct {
     ROWS(plugin, plugin),
     ROWS(mtls_auth_config, mtls_auth_config),
     ROWS(tls_handshake_modifier_config, tls_handshake_modifier_config),
+    ROWS(keyauth_credential, keyauth_credential),
+    ROWS(acl, acl),
+    ROWS(header_cert_auth_config, header_cert_auth_config),
+    ROWS(tls_metadata_headers_config, tls_metadata_headers_config),
+    ROWS(key_auth_config, key_auth_config),
+    ROWS(acl_config, acl_config),
+    ROWS(ip_restriction_config, ip_restriction_config),
+    ROWS(request_termination_config, request_termination_config),
+    ROWS(correlation_id_config, correlation_id_config),
 };
 
 const struct sp_rule *sp_rules_of(const ProtobufCMessageDescriptor *d, size_t *num)
@@ -199,6 +283,8 @@ const struct sp_rule *sp_rule_find(const ProtobufCMessageDescriptor *d, const ch
 
 /* --- plugins --- */
 
+#define HTTP_PROTOCOLS "grpc grpcs http https"
+
 static const struct sp_plugin_info plugins[] = {
     {.name = "mtls-auth",
      .priority = 1600,
@@ -210,6 +296,25 @@ static const struct sp_plugin_info plugins[] = {
      .protocols = "grpcs https",
      .allowed = "grpcs https tls",
      .asks = true},
+    {.name = "header-cert-auth", .priority = 1009, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS},
+    {.name = "tls-metadata-headers", .priority = 996, .protocols = "grpcs https", .allowed = "grpcs https tls"},
+    {.name = "key-auth", .priority = 1250, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS " ws wss"},
+    {.name = "acl", .priority = 950, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS " ws wss"},
+    {.name = "ip-restriction",
+     .priority = 990,
+     .protocols = HTTP_PROTOCOLS " tcp tls",
+     .allowed = HTTP_PROTOCOLS " tcp tls ws wss",
+     .on_consumer = true},
+    {.name = "request-termination",
+     .priority = 2,
+     .protocols = HTTP_PROTOCOLS,
+     .allowed = HTTP_PROTOCOLS " ws wss",
+     .on_consumer = true},
+    {.name = "correlation-id",
+     .priority = 100001,
+     .protocols = HTTP_PROTOCOLS,
+     .allowed = HTTP_PROTOCOLS " ws wss",
+     .on_consumer = true},
 };
 
 const struct sp_plugin_info *sp_plugin_infos(size_t *num)

@@ -238,6 +238,34 @@ static bool is_token(const char *v)
            strspn(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") == strlen(v);
 }
 
+const char *sp_check_header_name(const char *v)
+{
+    return is_token(v) ? NULL : "not a header name";
+}
+
+const char *sp_check_quotable(const char *v)
+{
+    for (const char *p = v; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f || *p == '"' || *p == '\\')
+            return "must be printable, without quotes";
+    return *v ? NULL : "length must be at least 1";
+}
+
+const char *sp_check_network(const char *v)
+{
+    struct sp_str rest = sp_str_z(v), address = sp_str_split(&rest, '/');
+    uint8_t bytes[16];
+    char z[INET6_ADDRSTRLEN];
+    if (address.len == 0 || address.len >= sizeof z)
+        return "invalid ip or cidr range";
+    memcpy(z, address.p, address.len);
+    z[address.len] = '\0';
+    uint64_t max = inet_pton(AF_INET, z, bytes) == 1 ? 32 : inet_pton(AF_INET6, z, bytes) == 1 ? 128 : 0, bits = 0;
+    if (max == 0 || (rest.p && (!sp_str_to_u64(rest, &bits) || bits > max)))
+        return "invalid ip or cidr range";
+    return NULL;
+}
+
 const char *sp_check_route_header(const char *v)
 {
     if (!is_token(v))

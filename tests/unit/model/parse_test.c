@@ -159,8 +159,8 @@ static void plugins_are_checked(void **state)
     struct world *w = *state;
     parse_bad(w, 1, "plugins:\n- {name: mtls-auht}\n",
               "t.yaml:3:10: error: plugins[0].name: plugin 'mtls-auht' is not known, did you mean 'mtls-auth'?");
-    parse_bad(w, 1, "plugins:\n- {name: acme}\n",
-              "plugin 'acme' is not known; known are mtls-auth, tls-handshake-modifier");
+    parse_bad(w, 1, "plugins:\n- {name: zipkin}\n",
+              "plugin 'zipkin' is not known; known are mtls-auth, tls-handshake-modifier");
     parse_bad(w, 1, "plugins:\n- {config: {}}\n", "plugins[0].name: required field missing");
     parse_bad(w, 1, "plugins:\n- {name: mtls-auth}\n", "plugins[0].config.ca_certificates: required field missing");
     parse_bad(w, 1, "plugins:\n- {name: mtls-auth, config: {ca_certificates: []}}\n",

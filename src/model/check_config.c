@@ -1,0 +1,95 @@
+/* Configs of plugins: what several of their fields say together, and what the data plane cannot do yet. */
+#include "model/build.h"
+
+#include "model/rules.h"
+
+static void both_or_none(struct sp_builder *b, const struct sp_entity *e, bool host, bool port, const char *name)
+{
+    if (host == port)
+        return;
+    const char *missing = host ? "port" : "host";
+    sp_entity_problem(
+        b, e, SP_PROBLEM_ERROR, "required", sp_arena_printf(b->arena, "config.%s_proxy_%s", name, missing).p,
+        "all or none of these fields must be set: 'config.%s_proxy_host', 'config.%s_proxy_port'", name, name);
+}
+
+/* Revocation arrives with the next release. What a file says must be what is done: never a check that is only written.
+ */
+static void check_revocation(struct sp_builder *b, const struct sp_entity *e, const ProtobufCMessage *c,
+                             const char *mode)
+{
+    const struct sp_origin *o = b->reader ? sp_reader_origin(b->reader, c) : NULL;
+    bool written = o && sp_node_get(o->node, SP_STR("revocation_check_mode"));
+    if (!mode || strcmp(mode, "SKIP") == 0)
+        return;
+    if (written || strcmp(mode, "STRICT") == 0) {
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "revocation_not_checked", "config.revocation_check_mode",
+                          "revocation checking is not there yet: set revocation_check_mode: SKIP and use short-lived "
+                          "certificates, or wait for the next release");
+        return;
+    }
+    sp_entity_problem(
+        b, e, SP_PROBLEM_WARNING, "revocation_not_checked", "config",
+        "revocation is not checked yet: a revoked certificate passes; set revocation_check_mode: SKIP to say "
+        "that you know");
+}
+
+static void check_mtls_auth(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__MtlsAuthConfig *c)
+{
+    both_or_none(b, e, c->http_proxy_host, c->has_http_proxy_port, "http");
+    both_or_none(b, e, c->https_proxy_host, c->has_https_proxy_port, "https");
+    check_revocation(b, e, &c->base, c->revocation_check_mode);
+}
+
+static void check_header_cert_auth(struct sp_builder *b, const struct sp_entity *e,
+                                   const Sallyport__V1__HeaderCertAuthConfig *c)
+{
+    both_or_none(b, e, c->http_proxy_host, c->has_http_proxy_port, "http");
+    both_or_none(b, e, c->https_proxy_host, c->has_https_proxy_port, "https");
+    check_revocation(b, e, &c->base, c->revocation_check_mode);
+}
+
+static void refuse(struct sp_builder *b, const struct sp_entity *e, const char *field, const char *why)
+{
+    sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", field, "%s", why);
+}
+
+static void check_termination(struct sp_builder *b, const struct sp_entity *e,
+                              const Sallyport__V1__RequestTerminationConfig *c)
+{
+    if (c->message && (c->body || c->content_type))
+        refuse(b, e, "config.message", "message cannot be used with content_type or body");
+    if (c->content_type && !c->body)
+        refuse(b, e, "config.content_type", "content_type requires a body");
+    if (c->echo)
+        refuse(b, e, "config.echo", "not supported");
+}
+
+void sp_check_config(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__Plugin *p)
+{
+    switch (p->config_case) {
+    case SALLYPORT__V1__PLUGIN__CONFIG_MTLS_AUTH:
+        check_mtls_auth(b, e, p->mtls_auth);
+        break;
+    case SALLYPORT__V1__PLUGIN__CONFIG_HEADER_CERT_AUTH:
+        check_header_cert_auth(b, e, p->header_cert_auth);
+        break;
+    case SALLYPORT__V1__PLUGIN__CONFIG_KEY_AUTH:
+        if (p->key_auth->key_in_body)
+            refuse(b, e, "config.key_in_body", "keys in bodies are not supported");
+        break;
+    case SALLYPORT__V1__PLUGIN__CONFIG_ACL:
+        if ((p->acl->n_allow == 0) == (p->acl->n_deny == 0))
+            refuse(b, e, "config", "exactly one of these fields must be non-empty: 'config.allow', 'config.deny'");
+        break;
+    case SALLYPORT__V1__PLUGIN__CONFIG_IP_RESTRICTION:
+        if (p->ip_restriction->n_allow == 0 && p->ip_restriction->n_deny == 0)
+            refuse(b, e, "config", "at least one of these fields must be non-empty: 'config.allow', 'config.deny'");
+        break;
+    case SALLYPORT__V1__PLUGIN__CONFIG_REQUEST_TERMINATION:
+        check_termination(b, e, p->request_termination);
+        break;
+    default:
+        break;
+    }
+}
