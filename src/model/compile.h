@@ -24,6 +24,11 @@ struct sp_resources {
 SP_MUST sp_result sp_compile(struct sp_arena *a, const struct sp_model *m, struct sp_resources **out,
                              struct sp_problems *problems);
 
+/* The message type that a kind of resource carries; NULL: not a kind. */
+const ProtobufCMessageDescriptor *sp_resource_descriptor(Sallyport__V1__Kind kind);
+/* NULL: none. */
+const struct sp_resource *sp_resources_find(const struct sp_resources *r, Sallyport__V1__Kind kind, struct sp_str name);
+
 /* --- the handshake map, explained --- */
 struct sp_handshake_answer {
     bool ask;

@@ -47,7 +47,7 @@ const struct sp_entity_info *sp_entity_by_rest(struct sp_str rest)
 
 /* --- finding --- */
 
-static const struct sp_entity *find_by_id(const struct sp_model *m, enum sp_entity_kind kind, struct sp_str id)
+const struct sp_entity *sp_model_by_id(const struct sp_model *m, enum sp_entity_kind kind, struct sp_str id)
 {
     size_t low = 0, high = m->num[kind];
     while (low < high) {
@@ -67,7 +67,7 @@ static const struct sp_entity *find_by_id(const struct sp_model *m, enum sp_enti
 const struct sp_entity *sp_model_find(const struct sp_model *m, enum sp_entity_kind kind, struct sp_str ws,
                                       struct sp_str id_or_key)
 {
-    const struct sp_entity *e = find_by_id(m, kind, id_or_key);
+    const struct sp_entity *e = sp_model_by_id(m, kind, id_or_key);
     bool any = ws.len == 0 || !infos[kind].workspaced;
     if (e && (any || sp_str_eq(e->ws, ws)))
         return e;

@@ -71,6 +71,9 @@ SP_MUST sp_result sp_model_load(struct sp_arena *a, const struct sp_stored_entit
 const struct sp_entity *sp_model_find(const struct sp_model *m, enum sp_entity_kind kind, struct sp_str ws,
                                       struct sp_str id_or_key);
 
+/* By id alone, in time that grows with the logarithm. */
+const struct sp_entity *sp_model_by_id(const struct sp_model *m, enum sp_entity_kind kind, struct sp_str id);
+
 /* --- text forms: one descriptor walk for files, the Admin API and dumps --- */
 /* Secrets (private keys, passwords) are written as "[redacted]" when redact is on. Unset fields are null. indent 0:
  * compact. */
@@ -78,6 +81,7 @@ void sp_entity_write_json(const struct sp_entity *e, bool redact, int indent, st
 void sp_model_write_yaml(const struct sp_model *m, bool redact,
                          struct sp_buf *out); /* a declarative file that applies to the same model */
 void sp_message_write_json(const ProtobufCMessage *msg, bool redact, int indent, struct sp_buf *out);
+void sp_json_string(struct sp_str s, struct sp_buf *out); /* with its quotes */
 /* JSON text to a message of this type, strict; used for Admin API bodies. */
 SP_MUST sp_result sp_message_parse(struct sp_arena *a, const ProtobufCMessageDescriptor *d, struct sp_str text,
                                    struct sp_str file, ProtobufCMessage **out, struct sp_problems *problems);

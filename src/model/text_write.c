@@ -15,7 +15,7 @@ struct writer {
 
 /* --- scalars --- */
 
-static void write_quoted(struct sp_buf *out, struct sp_str s)
+void sp_json_string(struct sp_str s, struct sp_buf *out)
 {
     sp_buf_putc(out, '"');
     for (size_t i = 0; i < s.len; i++) {
@@ -74,7 +74,7 @@ static void write_string(const struct writer *w, struct sp_str s, int depth)
             sp_buf_printf(w->out, "\n%*s%.*s", line.len ? w->indent * depth : 0, "", SP_FMT(line));
         }
     } else {
-        write_quoted(w->out, s);
+        sp_json_string(s, w->out);
     }
 }
 
@@ -99,7 +99,7 @@ static void write_enum(struct sp_buf *out, const ProtobufCFieldDescriptor *f, in
 {
     const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(f->descriptor, value);
     if (v)
-        write_quoted(out, sp_str_z(v->name));
+        sp_json_string(sp_str_z(v->name), out);
     else
         sp_buf_printf(out, "%d", value);
 }
@@ -223,7 +223,7 @@ static void write_key(const struct writer *w, const char *key)
     if (w->yaml && plain_in_yaml(sp_str_z(key)))
         sp_buf_add(w->out, sp_str_z(key));
     else
-        write_quoted(w->out, sp_str_z(key));
+        sp_json_string(sp_str_z(key), w->out);
     sp_buf_putc(w->out, ':');
 }
 
@@ -299,7 +299,7 @@ static void write_ref(const struct writer *w, const ProtobufCMessage *m)
     const Sallyport__V1__Ref *r = (const Sallyport__V1__Ref *)m;
     const char *key = r->id ? "id" : "name", *value = r->id ? r->id : r->name;
     sp_buf_printf(w->out, w->yaml ? "{%s: " : "{\"%s\":%s", key, !w->yaml && w->indent ? " " : "");
-    write_quoted(w->out, sp_str_z(value));
+    sp_json_string(sp_str_z(value), w->out);
     sp_buf_putc(w->out, '}');
 }
 
@@ -314,7 +314,7 @@ static void write_value(const struct writer *w, const ProtobufCMessage *m, const
     else if (f->type == PROTOBUF_C_TYPE_MESSAGE)
         write_message(w, *(ProtobufCMessage *const *)sp_msg_at(m, f), depth, false);
     else if (w->redact && sp_field_is_secret(m->descriptor, f->name))
-        write_quoted(w->out, SP_STR("[redacted]"));
+        sp_json_string(SP_STR("[redacted]"), w->out);
     else
         write_scalar(w, f, sp_msg_at(m, f), depth + 1);
 }

@@ -1,0 +1,216 @@
+/* The handshake map for people: what a name gets and why, and what a change does to it. */
+#include "model/compile.h"
+
+#include "base/names.h"
+#include "model/handshake.h"
+
+/* --- lookups over resources --- */
+
+static struct sp_name_map *handshake_names(struct sp_arena *a, const struct sp_resources *r)
+{
+    struct sp_name_map *names = sp_name_map_new(a, 64, true);
+    for (size_t i = 0; r && i < r->num; i++)
+        if (r->v[i].kind == SALLYPORT__V1__KIND__HANDSHAKE)
+            sp_name_map_put(names, r->v[i].name, r->v[i].message);
+    return names;
+}
+
+const struct sp_resource *sp_resources_find(const struct sp_resources *r, Sallyport__V1__Kind kind, struct sp_str name)
+{
+    size_t low = 0, high = r->num;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const struct sp_resource *x = &r->v[mid];
+        int c = x->kind != kind ? (x->kind > kind) - (x->kind < kind) : sp_str_cmp(x->name, name);
+        if (c == 0)
+            return x;
+        if (c < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return NULL;
+}
+
+struct served {
+    struct sp_str id, pattern;
+};
+
+static void find_certificate(struct sp_arena *a, const struct sp_resources *r, struct sp_str name,
+                             struct sp_handshake_answer *out)
+{
+    struct sp_name_map *names = sp_name_map_new(a, 64, false);
+    for (size_t i = 0; i < r->num; i++) {
+        if (r->v[i].kind != SALLYPORT__V1__KIND__CERTIFICATE)
+            continue;
+        const Sallyport__V1__ServerCertificate *c = (const Sallyport__V1__ServerCertificate *)r->v[i].message;
+        for (size_t j = 0; j < c->n_snis; j++) {
+            struct served *s = SP_NEW(a, struct served);
+            *s = (struct served){r->v[i].name, sp_str_z(c->snis[j])};
+            sp_name_map_put(names, s->pattern, s);
+        }
+    }
+    const struct served *s = sp_name_map_find(names, name);
+    if (s) {
+        out->certificate_id = s->id;
+        out->certificate_pattern = s->pattern;
+    }
+}
+
+static void add_names(struct sp_arena *a, const struct sp_resources *r, struct sp_handshake_answer *out)
+{
+    const Sallyport__V1__HandshakeEntry *e = out->entry;
+    out->ca_names = SP_NEW_N(a, struct sp_str, e->n_ca_certificates + 1);
+    for (size_t i = 0; i < e->n_ca_certificates; i++) {
+        const struct sp_resource *ca =
+            sp_resources_find(r, SALLYPORT__V1__KIND__CA_CERTIFICATE, sp_str_z(e->ca_certificates[i]));
+        struct sp_str dn = SP_STR("");
+        struct sp_str subject = sp_ca_subject(a, ca ? (const Sallyport__V1__CaCertificate *)ca->message : NULL, &dn);
+        if (!subject.len)
+            continue;
+        out->ca_names[out->num_ca_names++] = dn;
+        out->ca_names_bytes += 2 + subject.len;
+    }
+}
+
+void sp_explain_handshake(struct sp_arena *a, const struct sp_resources *r, struct sp_str sni,
+                          struct sp_handshake_answer *out)
+{
+    char name[SP_HOST_MAX + 1];
+    size_t len = 0;
+    *out = (struct sp_handshake_answer){0};
+    bool named = sni.len && sp_host_normalise(sni, name, &len); /* an address is no SNI */
+    struct sp_str normal = named ? sp_str(name, len) : SP_STR("");
+    out->entry = sp_name_map_find(handshake_names(a, r), normal);
+    find_certificate(a, r, normal, out);
+    if (!out->entry)
+        return;
+    out->ask = true;
+    out->matched = sp_str_z(out->entry->sni);
+    add_names(a, r, out);
+}
+
+/* --- JSON --- */
+
+static void add_string(struct sp_buf *out, struct sp_str s)
+{
+    if (s.len)
+        sp_json_string(s, out);
+    else
+        sp_buf_add(out, SP_STR("null"));
+}
+
+void sp_handshake_answer_json(const struct sp_handshake_answer *h, struct sp_str sni, struct sp_buf *out)
+{
+    sp_buf_add(out, SP_STR("{\"sni\":"));
+    add_string(out, sni);
+    sp_buf_printf(out, ",\"asks\":%s,\"matched\":", h->ask ? "true" : "false");
+    add_string(out, h->matched);
+    sp_buf_add(out, SP_STR(",\"ca_names\":["));
+    for (size_t i = 0; i < h->num_ca_names; i++) {
+        sp_buf_add(out, i ? SP_STR(",") : SP_STR(""));
+        sp_json_string(h->ca_names[i], out);
+    }
+    sp_buf_printf(out, "],\"ca_names_bytes\":%zu,\"certificate\":", h->ca_names_bytes);
+    if (h->certificate_id.len) {
+        sp_buf_add(out, SP_STR("{\"id\":"));
+        add_string(out, h->certificate_id);
+        sp_buf_add(out, SP_STR(",\"pattern\":"));
+        add_string(out, h->certificate_pattern);
+        sp_buf_putc(out, '}');
+    } else {
+        sp_buf_add(out, SP_STR("null"));
+    }
+    sp_buf_add(out, SP_STR(",\"because\":["));
+    for (size_t i = 0; h->entry && i < h->entry->n_provenance; i++) {
+        sp_buf_add(out, i ? SP_STR(",") : SP_STR(""));
+        sp_message_write_json(&h->entry->provenance[i]->base, true, 0, out);
+    }
+    sp_buf_add(out, SP_STR("]}"));
+}
+
+/* --- effects --- */
+
+struct effects {
+    struct sp_arena *a;
+    const struct sp_resources *before, *after;
+    struct sp_name_map *was, *is;
+    struct sp_effect *v;
+    size_t num, cap;
+};
+
+static void add_effect(struct effects *e, enum sp_effect_kind kind, struct sp_str sni, struct sp_str why)
+{
+    if (e->num == e->cap) {
+        size_t cap = e->cap ? 2 * e->cap : 16;
+        struct sp_effect *v = SP_NEW_N(e->a, struct sp_effect, cap);
+        if (e->num)
+            memcpy(v, e->v, e->num * sizeof *v);
+        e->v = v;
+        e->cap = cap;
+    }
+    e->v[e->num++] = (struct sp_effect){kind, sni, why};
+}
+
+static const Sallyport__V1__HandshakeEntry *look(struct effects *e, const struct sp_name_map *names,
+                                                 struct sp_str pattern)
+{
+    const Sallyport__V1__HandshakeEntry *found = sp_name_map_exact(names, pattern);
+    return found ? found : sp_name_map_find(names, sp_pattern_sample(e->a, pattern));
+}
+
+/* The same names on the wire: ids may stay while what stands behind them changes. */
+static bool same_names(const struct effects *e, const Sallyport__V1__HandshakeEntry *x,
+                       const Sallyport__V1__HandshakeEntry *y)
+{
+    if (x->n_ca_certificates != y->n_ca_certificates)
+        return false;
+    for (size_t i = 0; i < x->n_ca_certificates; i++) {
+        const Sallyport__V1__Kind kind = SALLYPORT__V1__KIND__CA_CERTIFICATE;
+        const struct sp_resource *p = sp_resources_find(e->before, kind, sp_str_z(x->ca_certificates[i]));
+        const struct sp_resource *q = sp_resources_find(e->after, kind, sp_str_z(y->ca_certificates[i]));
+        if (strcmp(x->ca_certificates[i], y->ca_certificates[i]) != 0 || !p || !q ||
+            memcmp(p->hash, q->hash, sizeof p->hash) != 0)
+            return false;
+    }
+    return true;
+}
+
+static struct sp_str why(struct effects *e, const Sallyport__V1__HandshakeEntry *x)
+{
+    if (!x->n_provenance)
+        return SP_STR("");
+    const Sallyport__V1__Provenance *p = x->provenance[0];
+    struct sp_str more =
+        x->n_provenance > 1 ? sp_arena_printf(e->a, " (and %zu more)", x->n_provenance - 1) : SP_STR("");
+    return sp_arena_printf(e->a, "%s (%s): %s%.*s", p->plugin ? p->plugin : "", p->scope ? p->scope : "",
+                           p->reason ? p->reason : "", SP_FMT(more));
+}
+
+static void compare(struct effects *e, struct sp_str pattern)
+{
+    const Sallyport__V1__HandshakeEntry *was = look(e, e->was, pattern), *is = look(e, e->is, pattern);
+    if (!was && is)
+        add_effect(e, SP_EFFECT_STARTS, pattern, why(e, is));
+    else if (was && !is)
+        add_effect(e, SP_EFFECT_STOPS, pattern, why(e, was));
+    else if (was && is && !same_names(e, was, is))
+        add_effect(e, SP_EFFECT_CA_NAMES, pattern, why(e, is));
+}
+
+void sp_handshake_effects(struct sp_arena *a, const struct sp_resources *before, const struct sp_resources *after,
+                          struct sp_effect **out, size_t *num)
+{
+    static const struct sp_resources nothing = {0};
+    struct effects e = {.a = a, .before = before ? before : &nothing, .after = after};
+    e.was = handshake_names(a, e.before);
+    e.is = handshake_names(a, after);
+    for (size_t i = 0; i < after->num; i++)
+        if (after->v[i].kind == SALLYPORT__V1__KIND__HANDSHAKE)
+            compare(&e, after->v[i].name);
+    for (size_t i = 0; i < e.before->num; i++)
+        if (e.before->v[i].kind == SALLYPORT__V1__KIND__HANDSHAKE && !sp_name_map_exact(e.is, e.before->v[i].name))
+            compare(&e, e.before->v[i].name);
+    *out = e.v;
+    *num = e.num;
+}

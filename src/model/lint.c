@@ -1,0 +1,89 @@
+/* What is allowed but surprises: said when a configuration is applied (DESIGN section 4). */
+#include "model/handshake.h"
+
+#include "base/names.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+struct sp_problem *sp_lint(struct sp_problems *problems, const struct sp_entity *e, enum sp_severity severity,
+                           const char *code, const char *fmt, ...)
+{
+    char text[900];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    sp_assert(n >= 0);
+    struct sp_problem *p = sp_problems_add(problems, severity, code, SP_STR(""), "%s", text);
+    struct sp_str name = e->key.len ? e->key : e->id;
+    p->entity = sp_arena_printf(problems->arena, "%s/%.*s", sp_entity_info(e->kind)->plural, SP_FMT(name));
+    p->file = sp_arena_dup(problems->arena, e->file);
+    p->line = e->line;
+    p->column = e->line ? 1 : 0;
+    return p;
+}
+
+struct sp_str sp_pattern_sample(struct sp_arena *a, struct sp_str pattern)
+{
+    if (sp_str_eq(pattern, SP_STR("*")))
+        return SP_STR("");
+    if (sp_str_starts(pattern, SP_STR("*.")))
+        return sp_arena_printf(a, "any--name.%.*s", (int)pattern.len - 2, pattern.p + 2);
+    if (sp_str_ends(pattern, SP_STR(".*")))
+        return sp_arena_printf(a, "%.*s.any--name", (int)pattern.len - 2, pattern.p);
+    return pattern;
+}
+
+/* Names of one certificate, by what a handshake for them does. */
+struct covered {
+    const struct sp_entity *certificate;
+    struct sp_str asked, spared;
+};
+
+static void note(struct covered *c, struct sp_str pattern, bool asked)
+{
+    struct sp_str *slot = asked ? &c->asked : &c->spared;
+    if (!slot->len)
+        *slot = pattern;
+}
+
+void sp_handshake_lint(struct sp_arena *a, const struct sp_model *m, const struct sp_handshake_map *map,
+                       struct sp_problems *problems)
+{
+    size_t num = m->num[SP_CERTIFICATES];
+    struct covered *all = SP_NEW_N(a, struct covered, num + 1);
+    struct sp_map *by_id = sp_map_new(a, num);
+    struct sp_name_map *asks = sp_name_map_new(a, map->num, true);
+    struct sp_name_map *certificates = sp_name_map_new(a, m->num[SP_SNIS], false);
+    for (size_t i = 0; i < num; i++) {
+        all[i].certificate = &m->entities[SP_CERTIFICATES][i];
+        sp_map_put(by_id, all[i].certificate->id, &all[i]);
+    }
+    for (size_t i = 0; i < map->num; i++)
+        sp_name_map_put(asks, sp_str_z(map->v[i]->sni), map->v[i]);
+    for (size_t i = 0; i < m->num[SP_SNIS]; i++) {
+        const Sallyport__V1__Sni *s = (const Sallyport__V1__Sni *)m->entities[SP_SNIS][i].message;
+        struct covered *c = sp_map_get(by_id, sp_str_z(s->certificate->id));
+        struct sp_str pattern = sp_str_z(s->name);
+        if (!c)
+            continue;
+        sp_name_map_put(certificates, pattern, c);
+        bool asked = sp_name_map_exact(asks, pattern) || sp_name_map_find(asks, sp_pattern_sample(a, pattern));
+        note(c, pattern, asked);
+    }
+    for (size_t i = 0; i < map->num; i++) {
+        struct sp_str pattern = sp_str_z(map->v[i]->sni);
+        struct covered *c = sp_name_map_exact(certificates, pattern);
+        c = c ? c : sp_name_map_find(certificates, sp_pattern_sample(a, pattern));
+        if (c)
+            note(c, pattern, true);
+    }
+    for (size_t i = 0; i < num; i++)
+        if (all[i].asked.len && all[i].spared.len)
+            sp_lint(problems, all[i].certificate, SP_PROBLEM_WARNING, "mixed_policies",
+                    "certificate %.*s covers names with different policies: '%.*s' is asked for a client certificate, "
+                    "'%.*s' "
+                    "is not; an HTTP/2 client may use one connection for both and is then answered 421",
+                    SP_FMT(all[i].certificate->id), SP_FMT(all[i].asked), SP_FMT(all[i].spared));
+}
