@@ -1,5 +1,6 @@
 #include "plugin/chain.h"
 #include "plugin/directory.h"
+#include "plugin/identity.h"
 
 #include <stdlib.h>
 
@@ -156,6 +157,8 @@ static bool is_for(const struct option *o, const struct dp_call *call, unsigned 
  * speak the request's protocol leaves the place to a less specific one: never to none. */
 enum dp_verdict dp_chain_access(const struct dp_chain *c, struct dp_call *call, bool tls)
 {
+    if (!call->peer_trusted) /* with or without an authentication here: nobody says who he is by himself */
+        dp_identity_clear(&call->request->fields);
     unsigned protocol = c->grpc ? (tls ? DP_GRPCS : DP_GRPC) : tls ? DP_HTTPS : DP_HTTP;
     for (uint32_t i = 0; i < c->num; i++) {
         const struct slot *s = &c->slots[i];

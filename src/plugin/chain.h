@@ -9,7 +9,8 @@ struct dp_chain;
 struct dp_chain *dp_chain_compile(struct sp_arena *a, const struct dp_directory *d, const Sallyport__V1__Route *route,
                                   const Sallyport__V1__Service *service);
 size_t dp_chain_len(const struct dp_chain *c);
-/* Runs from the highest priority down until one replies. `tls`: protocol of the request, for the instances' own protocols. */
+/* Runs from the highest priority down until one replies, after removing the fields that tell the upstream who the client is, unless the
+ * peer is trusted. `tls`: protocol of the request, for the instances' own protocols. */
 enum dp_verdict dp_chain_access(const struct dp_chain *c, struct dp_call *call, bool tls);
 
 /* Builder of the directory that plugins see; filled by the snapshot from resources before any chain is compiled. */

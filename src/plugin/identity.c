@@ -29,7 +29,7 @@ bool dp_identity_is_managed(struct sp_str name)
 }
 
 /* One pass over the fields instead of one for each name. */
-static void remove_managed(struct sp_fields *f)
+void dp_identity_clear(struct sp_fields *f)
 {
     for (uint32_t i = 0; i < f->len; i++) {
         struct sp_field *field = &f->v[i];
@@ -45,7 +45,7 @@ static void add(struct dp_call *call, int which, struct sp_str value)
 
 void dp_identity_publish(struct dp_call *call, struct sp_str cert_dn, struct sp_str cert_san)
 {
-    remove_managed(&call->request->fields);
+    dp_identity_clear(&call->request->fields);
     const struct dp_consumer *c = call->consumer;
     if (c) {
         add(call, ID, c->id);

@@ -8,6 +8,9 @@
  * nothing. cert_dn and cert_san (may be empty) must be valid field values and live as long as the call. */
 void dp_identity_publish(struct dp_call *call, struct sp_str cert_dn, struct sp_str cert_san);
 
+/* Removes every managed field in every spelling. */
+void dp_identity_clear(struct sp_fields *f);
+
 /* Outcomes of an authentication plugin; each replaces what an earlier plugin found. */
 void dp_identity_authenticated(struct dp_call *call, const struct dp_consumer *consumer, struct sp_str credential_id);
 void dp_identity_anonymous(struct dp_call *call, const struct dp_consumer *consumer);

@@ -368,7 +368,8 @@ static void fill_call(struct dp_exchange *x)
     call->ws = sp_str_z(x->route->conf->ws);
     call->grpc = x->grpc;
     call->query = x->query;
-    call->client_ip = sp_str_z(x->conn->ip);
+    const struct sp_field *real = sp_fields_find_id(&x->request.fields, SP_FIELD_X_REAL_IP); /* ours, or believed */
+    call->client_ip = real ? real->value : sp_str_z(x->conn->ip);
     call->peer_trusted = x->conn->trusted;
 }
 

@@ -74,6 +74,20 @@ static void empty_chains(void **state)
     assert_string_equal(ran(l, c, NULL, true), "none");
 }
 
+static void nobody_says_who_he_is(void **state)
+{
+    struct lab *l = *state;
+    struct dp_chain *c = compile(l, NULL, 0, "r1", "s1");
+    for (int trusted = 0; trusted < 2; trusted++) {
+        struct request *r = request_new(l, NULL);
+        client_sends(r, "x_consumer-ID", "forged");
+        r->call.peer_trusted = trusted;
+        assert_int_equal(dp_chain_access(c, &r->call, true), DP_NEXT);
+        assert_string_equal(sent(r, "X-Consumer-ID"), trusted ? "forged" : "");
+        request_free(r);
+    }
+}
+
 static void most_specific_scope_wins(void **state)
 {
     struct lab *l = *state;
@@ -219,6 +233,7 @@ int main(void)
     sp_log_min = SP_ERROR;
     const struct CMUnitTest tests[] = {
         TEST(empty_chains),
+        TEST(nobody_says_who_he_is),
         TEST(most_specific_scope_wins),
         TEST(disabled_and_foreign_ones_do_not_count),
         TEST(protocols),
