@@ -139,16 +139,48 @@ static struct sp_map *groups_of_consumers(struct output *o)
     return groups;
 }
 
+static char **acl_groups(struct output *o, const struct list *acls)
+{
+    char **v = SP_NEW_N(o->a, char *, acls->num);
+    for (size_t i = 0; i < acls->num; i++)
+        v[i] = ((const Sallyport__V1__Acl *)acls->v[i])->group;
+    qsort(v, acls->num, sizeof *v, by_text);
+    return v;
+}
+
+/* What other entities give a consumer: by consumer id. */
+struct belongings {
+    struct sp_map *mappings, *header_mappings, *keys, *acls, *groups;
+};
+
+static void add_credentials(struct output *o, const struct belongings *from, struct sp_str id,
+                            Sallyport__V1__ConsumerResource *body)
+{
+    const struct list *m = sp_map_get(from->mappings, id), *h = sp_map_get(from->header_mappings, id);
+    const struct list *k = sp_map_get(from->keys, id), *acls = sp_map_get(from->acls, id);
+    body->n_mtls_auth_credentials = m ? m->num : 0;
+    body->mtls_auth_credentials = m ? (Sallyport__V1__MtlsAuthCredential **)m->v : NULL;
+    body->n_header_cert_auth_credentials = h ? h->num : 0;
+    body->header_cert_auth_credentials = h ? (Sallyport__V1__MtlsAuthCredential **)h->v : NULL;
+    body->n_keyauth_credentials = k ? k->num : 0;
+    body->keyauth_credentials = k ? (Sallyport__V1__KeyauthCredential **)k->v : NULL;
+    body->n_acl_groups = acls ? acls->num : 0;
+    body->acl_groups = acls ? acl_groups(o, acls) : NULL;
+}
+
 static void emit_consumers(struct output *o)
 {
-    struct sp_map *mappings = group_by(o, SP_MTLS_AUTH_CREDENTIALS, "consumer"), *groups = groups_of_consumers(o);
+    const struct belongings from = {.mappings = group_by(o, SP_MTLS_AUTH_CREDENTIALS, "consumer"),
+                                    .header_mappings = group_by(o, SP_HEADER_CERT_AUTH_CREDENTIALS, "consumer"),
+                                    .keys = group_by(o, SP_KEYAUTH_CREDENTIALS, "consumer"),
+                                    .acls = group_by(o, SP_ACLS, "consumer"),
+                                    .groups = groups_of_consumers(o)};
     for (size_t i = 0; i < o->m->num[SP_CONSUMERS]; i++) {
         const struct sp_entity *e = &o->m->entities[SP_CONSUMERS][i];
         Sallyport__V1__ConsumerResource body = SALLYPORT__V1__CONSUMER_RESOURCE__INIT;
-        const struct list *l = sp_map_get(mappings, e->id), *g = sp_map_get(groups, e->id);
+        const struct list *g = sp_map_get(from.groups, e->id);
         body.consumer = (Sallyport__V1__Consumer *)e->message;
-        body.n_mtls_auth_credentials = l ? l->num : 0;
-        body.mtls_auth_credentials = l ? (Sallyport__V1__MtlsAuthCredential **)l->v : NULL;
+        add_credentials(o, &from, e->id, &body);
         body.n_groups = g ? g->num : 0;
         body.groups = g ? (char **)g->v : NULL;
         if (g)
@@ -184,10 +216,27 @@ static void emit_all(struct output *o, enum sp_entity_kind kind, Sallyport__V1__
             runs = ((const Sallyport__V1__Service *)e->message)->enabled;
         else if (kind == SP_ROUTES)
             runs = sp_route_runs(o->m, (const Sallyport__V1__Route *)e->message);
-        else if (kind == SP_PLUGINS)
-            runs = sp_plugin_runs(o->m, (const Sallyport__V1__Plugin *)e->message);
         if (runs)
             emit(o, as, e->id, e->message);
+    }
+}
+
+/* A data plane knows the groups of consumers by name, and decides between several by name. */
+static void emit_plugins(struct output *o)
+{
+    for (size_t i = 0; i < o->m->num[SP_PLUGINS]; i++) {
+        const struct sp_entity *e = &o->m->entities[SP_PLUGINS][i];
+        Sallyport__V1__Plugin p = *(const Sallyport__V1__Plugin *)e->message;
+        Sallyport__V1__Ref group = SALLYPORT__V1__REF__INIT;
+        if (!sp_plugin_runs(o->m, &p))
+            continue;
+        if (p.consumer_group) {
+            const struct sp_entity *g = sp_model_find(o->m, SP_CONSUMER_GROUPS, e->ws, sp_str_z(p.consumer_group->id));
+            group.id = p.consumer_group->id;
+            group.name = g ? ((const Sallyport__V1__ConsumerGroup *)g->message)->name : NULL;
+            p.consumer_group = &group;
+        }
+        emit(o, SALLYPORT__V1__KIND__PLUGIN, e->id, &p.base);
     }
 }
 
@@ -213,7 +262,7 @@ sp_result sp_compile(struct sp_arena *a, const struct sp_model *m, struct sp_res
     emit_consumers(&o);
     emit_upstreams(&o);
     emit_all(&o, SP_SERVICES, SALLYPORT__V1__KIND__SERVICE);
-    emit_all(&o, SP_PLUGINS, SALLYPORT__V1__KIND__PLUGIN);
+    emit_plugins(&o);
     emit_all(&o, SP_ROUTES, SALLYPORT__V1__KIND__ROUTE);
     for (size_t i = 0; i < map.num; i++)
         emit(&o, SALLYPORT__V1__KIND__HANDSHAKE, sp_str_z(map.v[i]->sni), &map.v[i]->base);

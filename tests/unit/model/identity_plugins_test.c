@@ -103,12 +103,52 @@ static void a_whole_file_is_read(void **state)
     sp_buf_fini(&text);
 }
 
+static const ProtobufCMessage *resource(const struct sp_resources *r, Sallyport__V1__Kind kind, size_t nth)
+{
+    for (size_t i = 0; i < r->num; i++)
+        if (r->v[i].kind == kind && nth-- == 0)
+            return r->v[i].message;
+    fail_msg("no resource of kind %d", (int)kind);
+    return NULL;
+}
+
+/* A data plane gets with a consumer what belongs to it, and the groups of plugins by name. */
+static void resources_carry_credentials(void **state)
+{
+    struct world *w = *state;
+    parse_good(w, "consumer_groups:\n- {name: gold, plugins: [{name: correlation-id}]}\n"
+                  "consumers:\n"
+                  "- username: alice\n"
+                  "  groups: [{name: gold}]\n"
+                  "  keyauth_credentials: [{key: s3cret}]\n"
+                  "  acls: [{group: users}, {group: admins}]\n"
+                  "  header_cert_auth_credentials: [{subject_name: a.test}]\n"
+                  "  mtls_auth_credentials: [{subject_name: b.test}]\n");
+    struct sp_resources *r;
+    if (sp_failed(sp_compile(w->a, w->model, &r, &w->problems)))
+        fail_msg("%s", problems_text(w).p);
+    const Sallyport__V1__ConsumerResource *c = (const void *)resource(r, SALLYPORT__V1__KIND__CONSUMER, 0);
+    assert_int_equal(c->n_keyauth_credentials, 1);
+    assert_string_equal(c->keyauth_credentials[0]->key, "s3cret");
+    assert_int_equal(c->n_acl_groups, 2);
+    assert_string_equal(c->acl_groups[0], "admins");
+    assert_string_equal(c->acl_groups[1], "users");
+    assert_int_equal(c->n_header_cert_auth_credentials, 1);
+    assert_string_equal(c->header_cert_auth_credentials[0]->subject_name, "a.test");
+    assert_int_equal(c->n_mtls_auth_credentials, 1);
+    assert_string_equal(c->mtls_auth_credentials[0]->subject_name, "b.test");
+    assert_string_equal(c->groups[0], "gold");
+    const Sallyport__V1__Plugin *p = (const void *)resource(r, SALLYPORT__V1__KIND__PLUGIN, 0);
+    assert_string_equal(p->consumer_group->name, "gold");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         model_test(configs_are_checked),
         model_test(credentials_are_checked),
         model_test(a_whole_file_is_read),
+        model_test(resources_carry_credentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
