@@ -4,6 +4,8 @@
 #include "http/server.h"
 #include "proxy/proxy.h"
 
+struct dp_feed;
+
 /* What main knows and the proxy does not. */
 struct dp_status_source {
     struct dp_proxy *proxy;
@@ -14,9 +16,10 @@ struct dp_status_source {
     char last_error[512]; /* why the last configuration was refused; empty: it was not */
     int64_t rejected_revision;
     uint64_t reloads, rejections;
-    int64_t live_since;       /* seconds since 1970; 0: no configuration yet */
+    int64_t live_since;                          /* seconds since 1970; 0: no configuration yet */
+    struct dp_feed *feed;                        /* where configurations come from */
     void (*refresh)(struct dp_status_source *s); /* called before anything here is read; may be NULL */
-    void (*drain)(void *ctx); /* POST /drain */
+    void (*drain)(void *ctx);                    /* POST /drain */
     void *ctx;
 };
 

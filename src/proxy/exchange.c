@@ -213,6 +213,7 @@ void dp_exchange_reply(struct dp_exchange *x, unsigned status, const char *messa
     struct sp_response_head h = {
         .status = x->status, .version = SP_HTTP_11, .framing = SP_BODY_LENGTH, .has_length = true};
     h.keep_alive = x->request.keep_alive && x->request_done;
+    h.upgrade = x->upgrade_offer;
     if (x->grpc) {
         reply_grpc(x, &h, status, message);
     } else {
@@ -327,7 +328,8 @@ static void redirect_to_https(struct dp_exchange *x)
         return;
     }
     x->request.keep_alive = false;
-    reply_with(x, 426, "Please use HTTPS protocol", SP_STR("Upgrade"), SP_STR("TLS/1.2, HTTP/1.1"));
+    x->upgrade_offer = SP_STR("TLS/1.2, HTTP/1.1");
+    dp_exchange_reply(x, 426, "Please use HTTPS protocol");
 }
 
 /* What the route demands of the protocol (kong-behaviour 6.4). False: answered. */
@@ -349,7 +351,8 @@ static bool protocol_fits(struct dp_exchange *x)
         return false;
     }
     if (grpc_route && x->request.version != SP_HTTP_2) {
-        reply_with(x, 426, "Please use HTTP2 protocol", SP_STR("Upgrade"), SP_STR("HTTP/2"));
+        x->upgrade_offer = SP_STR("HTTP/2");
+        dp_exchange_reply(x, 426, "Please use HTTP2 protocol");
         return false;
     }
     return true;

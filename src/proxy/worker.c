@@ -304,8 +304,8 @@ void dp_worker_join(struct dp_worker *w)
     dp_epoch_drop(w, e);
     dp_pools_free(w->pools);
     sp_resolver_free(w->resolver);
-    sp_loop_free(w->loop);
     sp_wheel_free(w->wheel);
+    sp_loop_free(w->loop);
     free_spares(w);
     sp_buf_fini(&w->access_log);
     sp_buf_fini(&w->wire.out);
