@@ -38,6 +38,8 @@ static struct sp_str list_of(struct sp_arena *a, const char *words)
 static void check_string(const struct field_check *c, const char *v, const char *index)
 {
     const char *why = c->rule->check ? c->rule->check(v) : NULL;
+    if (c->rule->secret && strcmp(v, "[redacted]") == 0)
+        why = "a redacted secret: this is a dump without secrets; put it back";
     if (c->rule->uuid && !sp_is_uuid(sp_str_z(v)))
         why = "expected a valid UUID";
     if (why)

@@ -101,9 +101,13 @@ static void compare_entities(struct changes *c, const struct sp_entity *before, 
     struct paths p = {.a = c->a};
     differing(&p, before->message, after->message, "");
     size_t num = 0;
-    for (size_t i = 0; i < p.num; i++) /* a field and its mark may both differ */
-        if (num == 0 || !sp_str_eq(p.v[num - 1], p.v[i]))
+    for (size_t i = 0; i < p.num; i++) { /* a field and its mark may both differ */
+        size_t j = 0;
+        while (j < num && !sp_str_eq(p.v[j], p.v[i]))
+            j++;
+        if (j == num)
             p.v[num++] = p.v[i];
+    }
     if (num)
         *add_change(c) = (struct sp_change){SP_UPDATED, before, after, p.v, num};
 }

@@ -1,6 +1,7 @@
 /* The handshake map for people: what a name gets and why, and what a change does to it. */
 #include "model/compile.h"
 
+#include "base/json.h"
 #include "base/names.h"
 #include "model/handshake.h"
 
@@ -92,41 +93,46 @@ void sp_explain_handshake(struct sp_arena *a, const struct sp_resources *r, stru
 
 /* --- JSON --- */
 
-static void add_string(struct sp_buf *out, struct sp_str s)
+static void put_or_null(struct sp_json *j, const char *key, struct sp_str s)
 {
+    sp_json_key(j, key);
     if (s.len)
-        sp_json_string(s, out);
+        sp_json_str(j, s);
     else
-        sp_buf_add(out, SP_STR("null"));
+        sp_json_null(j);
 }
 
 void sp_handshake_answer_json(const struct sp_handshake_answer *h, struct sp_str sni, struct sp_buf *out)
 {
-    sp_buf_add(out, SP_STR("{\"sni\":"));
-    add_string(out, sni);
-    sp_buf_printf(out, ",\"asks\":%s,\"matched\":", h->ask ? "true" : "false");
-    add_string(out, h->matched);
-    sp_buf_add(out, SP_STR(",\"ca_names\":["));
-    for (size_t i = 0; i < h->num_ca_names; i++) {
-        sp_buf_add(out, i ? SP_STR(",") : SP_STR(""));
-        sp_json_string(h->ca_names[i], out);
-    }
-    sp_buf_printf(out, "],\"ca_names_bytes\":%zu,\"certificate\":", h->ca_names_bytes);
+    struct sp_json j = sp_json(out);
+    sp_json_object(&j);
+    put_or_null(&j, "sni", sni);
+    sp_json_put_bool(&j, "asks", h->ask);
+    put_or_null(&j, "matched", h->matched);
+    sp_json_key(&j, "ca_names");
+    sp_json_array(&j);
+    for (size_t i = 0; i < h->num_ca_names; i++)
+        sp_json_str(&j, h->ca_names[i]);
+    sp_json_end_array(&j);
+    sp_json_put_int(&j, "ca_names_bytes", (int64_t)h->ca_names_bytes);
+    sp_json_key(&j, "certificate");
     if (h->certificate_id.len) {
-        sp_buf_add(out, SP_STR("{\"id\":"));
-        add_string(out, h->certificate_id);
-        sp_buf_add(out, SP_STR(",\"pattern\":"));
-        add_string(out, h->certificate_pattern);
-        sp_buf_putc(out, '}');
+        sp_json_object(&j);
+        sp_json_put_str(&j, "id", h->certificate_id);
+        sp_json_put_str(&j, "pattern", h->certificate_pattern);
+        sp_json_end_object(&j);
     } else {
-        sp_buf_add(out, SP_STR("null"));
+        sp_json_null(&j);
     }
-    sp_buf_add(out, SP_STR(",\"because\":["));
+    sp_json_key(&j, "because");
+    sp_json_array(&j);
     for (size_t i = 0; h->entry && i < h->entry->n_provenance; i++) {
-        sp_buf_add(out, i ? SP_STR(",") : SP_STR(""));
-        sp_message_write_json(&h->entry->provenance[i]->base, true, 0, out);
+        struct sp_buf SP_AUTO(sp_buf_fini) one = {0};
+        sp_message_write_json(&h->entry->provenance[i]->base, true, 0, &one);
+        sp_json_raw(&j, sp_buf_str(&one));
     }
-    sp_buf_add(out, SP_STR("]}"));
+    sp_json_end_array(&j);
+    sp_json_end_object(&j);
 }
 
 /* --- effects --- */

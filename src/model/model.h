@@ -81,7 +81,6 @@ void sp_entity_write_json(const struct sp_entity *e, bool redact, int indent, st
 void sp_model_write_yaml(const struct sp_model *m, bool redact,
                          struct sp_buf *out); /* a declarative file that applies to the same model */
 void sp_message_write_json(const ProtobufCMessage *msg, bool redact, int indent, struct sp_buf *out);
-void sp_json_string(struct sp_str s, struct sp_buf *out); /* with its quotes */
 /* JSON text to a message of this type, strict; used for Admin API bodies. */
 SP_MUST sp_result sp_message_parse(struct sp_arena *a, const ProtobufCMessageDescriptor *d, struct sp_str text,
                                    struct sp_str file, ProtobufCMessage **out, struct sp_problems *problems);

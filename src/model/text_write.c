@@ -1,6 +1,7 @@
 /* Messages to JSON and YAML: one walk that says what stands where, two ways to write it. */
 #include "model/build.h"
 
+#include "base/json.h"
 #include "model/rules.h"
 
 #include <math.h>
@@ -15,25 +16,10 @@ struct writer {
 
 /* --- scalars --- */
 
-void sp_json_string(struct sp_str s, struct sp_buf *out)
+static void write_quoted(struct sp_buf *out, struct sp_str s) /* a JSON string is a YAML scalar too */
 {
-    sp_buf_putc(out, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c == '"' || c == '\\')
-            sp_buf_printf(out, "\\%c", c);
-        else if (c == '\n')
-            sp_buf_add(out, SP_STR("\\n"));
-        else if (c == '\t')
-            sp_buf_add(out, SP_STR("\\t"));
-        else if (c == '\r')
-            sp_buf_add(out, SP_STR("\\r"));
-        else if (c < 0x20 || c == 0x7f)
-            sp_buf_printf(out, "\\u%04x", c);
-        else
-            sp_buf_putc(out, (char)c);
-    }
-    sp_buf_putc(out, '"');
+    struct sp_json j = sp_json(out);
+    sp_json_str(&j, s);
 }
 
 static bool plain_in_yaml(struct sp_str s)
@@ -74,7 +60,7 @@ static void write_string(const struct writer *w, struct sp_str s, int depth)
             sp_buf_printf(w->out, "\n%*s%.*s", line.len ? w->indent * depth : 0, "", SP_FMT(line));
         }
     } else {
-        sp_json_string(s, w->out);
+        write_quoted(w->out, s);
     }
 }
 
@@ -99,7 +85,7 @@ static void write_enum(struct sp_buf *out, const ProtobufCFieldDescriptor *f, in
 {
     const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(f->descriptor, value);
     if (v)
-        sp_json_string(sp_str_z(v->name), out);
+        write_quoted(out, sp_str_z(v->name));
     else
         sp_buf_printf(out, "%d", value);
 }
@@ -223,7 +209,7 @@ static void write_key(const struct writer *w, const char *key)
     if (w->yaml && plain_in_yaml(sp_str_z(key)))
         sp_buf_add(w->out, sp_str_z(key));
     else
-        sp_json_string(sp_str_z(key), w->out);
+        write_quoted(w->out, sp_str_z(key));
     sp_buf_putc(w->out, ':');
 }
 
@@ -299,7 +285,7 @@ static void write_ref(const struct writer *w, const ProtobufCMessage *m)
     const Sallyport__V1__Ref *r = (const Sallyport__V1__Ref *)m;
     const char *key = r->id ? "id" : "name", *value = r->id ? r->id : r->name;
     sp_buf_printf(w->out, w->yaml ? "{%s: " : "{\"%s\":%s", key, !w->yaml && w->indent ? " " : "");
-    sp_json_string(sp_str_z(value), w->out);
+    write_quoted(w->out, sp_str_z(value));
     sp_buf_putc(w->out, '}');
 }
 
@@ -314,7 +300,7 @@ static void write_value(const struct writer *w, const ProtobufCMessage *m, const
     else if (f->type == PROTOBUF_C_TYPE_MESSAGE)
         write_message(w, *(ProtobufCMessage *const *)sp_msg_at(m, f), depth, false);
     else if (w->redact && sp_field_is_secret(m->descriptor, f->name))
-        sp_json_string(SP_STR("[redacted]"), w->out);
+        write_quoted(w->out, SP_STR("[redacted]"));
     else
         write_scalar(w, f, sp_msg_at(m, f), depth + 1);
 }

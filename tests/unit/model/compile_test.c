@@ -178,16 +178,17 @@ static const char *everything(struct world *w)
 {
     struct sp_str key, cert = make_cert(w, "s.test", false, time(NULL) + 86400, &key);
     return with_cas(
-        w,
-        sp_arena_printf(w->a,
-                        "certificates: [{cert: %s, key: %s, snis: [B.test, \"*.a.test\"]}]\n"
-                        "services: [{name: s, host: u, routes: [{name: r, snis: [a.test]}]}]\n"
-                        "upstreams: [{name: u, targets: [{target: \"h:1\"}, {target: \"h:2\"}]}]\n"
-                        "consumer_groups: [{name: z}, {name: g, consumers: [alice]}]\n"
-                        "consumers: [{username: alice, groups: [z, g], mtls_auth_credentials: [{subject_name: x}]}]\n"
-                        "plugins: [" MTLS_DN(CA_A, ", service: s") "]\n",
-                        quoted(w, cert), quoted(w, key))
-            .p);
+        w, sp_arena_printf(w->a,
+                           "certificates: [{cert: %s, key: %s, snis: [B.test, \"*.a.test\"]}]\n"
+                           "services: [{name: s, host: u, routes: [{name: r, snis: [a.test]}]}]\n"
+                           "upstreams: [{name: u, targets: [{target: \"h:1\"}, {target: \"h:2\"}]}]\n"
+                           "consumer_groups: [{name: z}, {name: g, consumers: [alice]}]\n"
+                           "consumers: [{username: alice, groups: [z, g], mtls_auth_credentials: [{subject_name: x}], "
+                           "acls: [{group: y}, {group: b}], keyauth_credentials: [{key: k}], "
+                           "header_cert_auth_credentials: [{subject_name: h}]}]\n"
+                           "plugins: [" MTLS_DN(CA_A, ", service: s") "]\n",
+                           quoted(w, cert), quoted(w, key))
+               .p);
 }
 
 static void resources_are_complete_sorted_and_stable(void **state)
@@ -210,6 +211,11 @@ static void resources_are_complete_sorted_and_stable(void **state)
             assert_int_equal(c->n_groups, 2);
             assert_string_equal(c->groups[0], "g");
             assert_int_equal(c->n_mtls_auth_credentials, 1);
+            assert_int_equal(c->n_header_cert_auth_credentials, 1);
+            assert_string_equal(c->header_cert_auth_credentials[0]->subject_name, "h");
+            assert_string_equal(c->keyauth_credentials[0]->key, "k");
+            assert_int_equal(c->n_acl_groups, 2);
+            assert_string_equal(c->acl_groups[0], "b");
         } else if (r->v[i].kind == SALLYPORT__V1__KIND__CERTIFICATE) {
             const Sallyport__V1__ServerCertificate *c = (const Sallyport__V1__ServerCertificate *)r->v[i].message;
             assert_int_equal(c->n_snis, 2);

@@ -214,7 +214,7 @@ static void certificates_are_read(void **state)
               sp_arena_printf(w->a, "certificates:\n- {cert: %s, key: %s}\n", quoted(w, cert), quoted(w, other)).p,
               "t.yaml:3:", "certificates[0].key: certificate does not match key");
     parse_bad(w, 1, sp_arena_printf(w->a, "certificates:\n- {cert: %s, key: \"[redacted]\"}\n", quoted(w, cert)).p,
-              "certificates[0].key: a redacted key");
+              "certificates[0].key: a redacted secret");
     parse_bad(w, 1,
               sp_arena_printf(w->a, "certificates:\n- {cert: %s, key: %s, cert_alt: %s, key_alt: %s}\n",
                               quoted(w, cert), quoted(w, key), quoted(w, cert), quoted(w, key))
