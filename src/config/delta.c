@@ -44,6 +44,7 @@ struct transaction {
 struct dp_delta {
     size_t max_bytes;
     struct state *current; /* never NULL */
+    int64_t refused;       /* revision */
     struct transaction *open;
 };
 
@@ -138,6 +139,11 @@ const struct sp_resources *dp_delta_current(const struct dp_delta *d)
 int64_t dp_delta_revision(const struct dp_delta *d)
 {
     return d->current->revision;
+}
+
+int64_t dp_delta_refused_revision(const struct dp_delta *d)
+{
+    return d->refused;
 }
 
 bool dp_delta_idle(const struct dp_delta *d)
@@ -404,6 +410,7 @@ static enum dp_delta_event refused(struct dp_delta *d, struct sp_buf *reply, str
     struct transaction *t = d->open;
     struct dp_problem *v = SP_NEW_N(t->arena, struct dp_problem, t->num_refusals);
     size_t n = 0;
+    d->refused = t->revision;
     for (const struct refusal *r = t->refusals; r; r = r->next)
         v[n++] = r->problem;
     (void)sp_fail(err, SP_E_INVALID, "'%.*s': %.*s", SP_FMT(v[0].name), SP_FMT(v[0].reason));

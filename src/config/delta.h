@@ -48,6 +48,7 @@ enum dp_delta_event {
 /* One ControlMessage. reply is appended to on REFUSED only, err filled on BROKEN and REFUSED (first reason). */
 enum dp_delta_event dp_delta_receive(struct dp_delta *d, struct sp_str message, struct sp_buf *reply,
                                      struct sp_error *err);
+int64_t dp_delta_refused_revision(const struct dp_delta *d); /* of the last DP_DELTA_REFUSED; 0: none */
 /* Between transactions: not even a BEGIN has come. */
 bool dp_delta_idle(const struct dp_delta *d);
 

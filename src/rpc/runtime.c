@@ -97,7 +97,7 @@ static void begin_stop(void *arg)
     r->stopping = true;
     for (struct sp_rpc_stream *s = r->streams, *next; s; s = next) {
         next = s->next;
-        sp_rpc_stream_end(s, "shutting down");
+        sp_rpc_stream_finish(s, "shutting down");
     }
     stop_when_empty(r);
 }

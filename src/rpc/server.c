@@ -229,7 +229,7 @@ static void stop_io(void *arg)
     for (struct sp_rpc_stream *st = s->rpc->streams, *next; st; st = next) {
         next = st->next;
         if (st->server == s)
-            sp_rpc_stream_end(st, "the control plane is shutting down");
+            sp_rpc_stream_finish(st, "the control plane is shutting down");
     }
     sp_rpc_server_unref(s);
 }
@@ -237,6 +237,8 @@ static void stop_io(void *arg)
 static sp_result make_tls(struct sp_rpc_server *s, const struct sp_rpc_server_options *o, struct sp_error *err)
 {
     s->arena = sp_arena_new(4096);
+    if (!o->cert_pem.len || !o->key_pem.len || !o->ca_pem.len)
+        return sp_fail(err, SP_E_USAGE, "a certificate, its key and a CA are needed");
     s->names = sp_tls_names_new(s->arena, 1);
     SP_TRY(sp_tls_names_default_certificate(s->names, o->cert_pem, o->key_pem, err));
     sp_tls_names_done(s->names);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { PATIENCE_MS = 5000, MAX_EXPIRY_MS = 24 * 3600 * 1000 };
+enum { PATIENCE_MS = 2000, MAX_EXPIRY_MS = 24 * 3600 * 1000 };
 
 /* --- between the threads --- */
 
@@ -342,21 +342,25 @@ void sp_rpc_stream_pump_dead(struct sp_pump *p, const char *why)
     sp_rpc_settle(s);
 }
 
-/* The owner has closed: a server tells the client why, once the write under way is done; a client just goes. */
-static void close_io(void *arg)
+/* A server tells the client why, once the write under way is done; a client just goes. */
+void sp_rpc_stream_finish(struct sp_rpc_stream *s, const char *why)
 {
-    struct note *n = arg;
-    struct sp_rpc_stream *s = n->s;
     drop_queue(s);
     if (!s->server || !s->opened) {
         sp_rpc_stream_end(s, "closed here");
-    } else if (!s->ending) {
+    } else if (!s->ending && !s->closing) {
         s->closing = true;
-        snprintf(s->why, sizeof s->why, "%s", n->why);
+        snprintf(s->why, sizeof s->why, "%s", why);
         sp_timer_start(&s->patience, s->rpc->room.loop, PATIENCE_MS, on_patience);
         if (!s->op_send.busy)
             send_status(s);
     }
+}
+
+static void close_io(void *arg)
+{
+    struct note *n = arg;
+    sp_rpc_stream_finish(n->s, n->why);
     note_free(n);
 }
 

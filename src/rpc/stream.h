@@ -92,6 +92,8 @@ void sp_rpc_stream_unref(struct sp_rpc_stream *s); /* any thread */
 void sp_rpc_stream_link(struct sp_rpc_stream *s);
 /* The stream is over: tells the owner, lets gRPC and the pump go. Idempotent. */
 void sp_rpc_stream_end(struct sp_rpc_stream *s, const char *why);
+/* The same in order: a server's peer is told why first. */
+void sp_rpc_stream_finish(struct sp_rpc_stream *s, const char *why);
 /* The pump's callbacks of both sides. */
 void sp_rpc_stream_pump_dead(struct sp_pump *p, const char *why);
 struct sp_rpc_stream *sp_rpc_stream_of(struct sp_pump *p);
