@@ -1,0 +1,243 @@
+#include "control/api/control.h"
+#include "base/log.h"
+#include "model/message.h"
+#include <stdlib.h>
+
+struct cp_control {
+    struct cp_control_options o;
+    struct cp_config *current;
+};
+
+struct cp_config *cp_control_current(const struct cp_control *c)
+{
+    return c->current;
+}
+
+struct cp_store *cp_control_store(const struct cp_control *c)
+{
+    return c->o.store;
+}
+
+const struct sp_clock *cp_control_clock(const struct cp_control *c)
+{
+    return c->o.clock;
+}
+
+static sp_result load(struct cp_control *c, int64_t revision, struct sp_arena *a, struct cp_config **out,
+                      struct sp_error *err)
+{
+    struct cp_state state;
+    SP_TRY(cp_store_read(c->o.store, revision, a, &state, err));
+    *out = cp_config_new(state.v, state.num, state.settings, NULL);
+    (*out)->revision = cp_revision_dup((*out)->arena, &state.revision);
+    return sp_ok();
+}
+
+static sp_result load_newest(struct cp_control *c, struct sp_error *err)
+{
+    struct sp_arena *a = sp_arena_new(4096);
+    sp_result r = load(c, 0, a, &c->current, err);
+    sp_arena_free(a);
+    if (!sp_failed(r) && !cp_config_ok(c->current)) {
+        r = sp_problems_result(&c->current->problems, err);
+        r = sp_fail_in(err, "revision %lld of the store", (long long)c->current->revision.revision);
+    }
+    return r;
+}
+
+static void publish(const struct cp_control *c)
+{
+    if (c->o.publish)
+        c->o.publish(c->o.ctx, c->current);
+}
+
+sp_result cp_control_new(const struct cp_control_options *o, struct cp_control **out, struct sp_error *err)
+{
+    struct cp_control *c = sp_alloc(sizeof *c);
+    c->o = *o;
+    if (!c->o.clock)
+        c->o.clock = &sp_clock_system;
+    sp_result r = load_newest(c, err);
+    if (sp_failed(r)) {
+        cp_control_free(c);
+        return r;
+    }
+    if (c->current->revision.revision)
+        publish(c);
+    *out = c;
+    return sp_ok();
+}
+
+void cp_control_free(struct cp_control *c)
+{
+    if (!c)
+        return;
+    cp_config_unref(c->current);
+    free(c);
+}
+
+/* --- planning */
+
+static void set_time(ProtobufCMessage *m, const char *name, double seconds)
+{
+    const ProtobufCFieldDescriptor *f = sp_msg_field(m->descriptor, name);
+    if (!f)
+        return;
+    if (f->type == PROTOBUF_C_TYPE_DOUBLE)
+        *(double *)sp_msg_at(m, f) = seconds;
+    else
+        *(int64_t *)sp_msg_at(m, f) = (int64_t)seconds;
+    sp_msg_mark(m, f);
+}
+
+static double get_time(const ProtobufCMessage *m, const char *name, double otherwise)
+{
+    const ProtobufCFieldDescriptor *f = sp_msg_field(m->descriptor, name);
+    if (!f || !sp_msg_has(m, f))
+        return otherwise;
+    return f->type == PROTOBUF_C_TYPE_DOUBLE ? *(double *)sp_msg_at(m, f) : (double)*(int64_t *)sp_msg_at(m, f);
+}
+
+/* A file says nothing of times: what stays as it was keeps them, so that it also keeps its bytes. */
+static void stamp(const struct cp_control *c, struct sp_arena *a, const struct sp_model *m)
+{
+    double now = (double)sp_clock_wall_s(c->o.clock);
+    struct sp_change *changes;
+    size_t num;
+    for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++)
+        for (size_t i = 0; i < m->num[k]; i++) {
+            const struct sp_entity *e = &m->entities[k][i];
+            const struct sp_entity *old = sp_model_find(c->current->model, (enum sp_entity_kind)k, SP_STR(""), e->id);
+            double created = old ? get_time(old->message, "created_at", now) : now;
+            set_time(e->message, "created_at", created);
+            set_time(e->message, "updated_at", old ? get_time(old->message, "updated_at", created) : now);
+        }
+    sp_model_diff(a, c->current->model, m, &changes, &num);
+    for (size_t i = 0; i < num; i++)
+        if (changes[i].change == SP_UPDATED)
+            set_time(changes[i].after->message, "updated_at", now);
+}
+
+static struct sp_stored_entity *pack(struct sp_arena *a, const struct sp_model *m, size_t *num)
+{
+    size_t all = 0;
+    *num = 0;
+    for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++)
+        all += m->num[k];
+    struct sp_stored_entity *v = SP_NEW_N(a, struct sp_stored_entity, all + 1);
+    for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++)
+        for (size_t i = 0; i < m->num[k]; i++)
+            v[(*num)++] = (struct sp_stored_entity){(enum sp_entity_kind)k, sp_msg_pack(a, m->entities[k][i].message)};
+    return v;
+}
+
+static struct sp_str settings_of(struct sp_arena *a, const struct sp_model *m)
+{
+    return sp_msg_pack(a, &m->settings->base);
+}
+
+/* plan->after is there: what it means beside the current state. */
+static sp_result compare(struct cp_control *c, struct sp_arena *a, struct cp_plan *plan, struct sp_error *err)
+{
+    plan->problems = &plan->after->problems;
+    if (!cp_config_ok(plan->after))
+        return sp_problems_result(plan->problems, err);
+    sp_model_diff(a, c->current->model, plan->after->model, &plan->changes, &plan->num_changes);
+    plan->settings_changed = !sp_str_eq(settings_of(a, c->current->model), settings_of(a, plan->after->model));
+    sp_handshake_effects(a, c->current->resources, plan->after->resources, &plan->effects, &plan->num_effects);
+    return sp_ok();
+}
+
+sp_result cp_control_plan_file(struct cp_control *c, struct sp_arena *a, struct sp_str text, struct sp_str file,
+                               struct cp_plan *plan, struct sp_error *err)
+{
+    struct sp_model *m;
+    size_t num;
+    *plan = (struct cp_plan){.before = cp_config_ref(c->current), .problems = SP_NEW(a, struct sp_problems)};
+    sp_problems_init(plan->problems, a);
+    if (sp_failed(sp_model_parse(a, text, file, sp_clock_wall_s(c->o.clock), &m, plan->problems)))
+        return sp_problems_result(plan->problems, err);
+    struct sp_problems parsed = *plan->problems;
+    stamp(c, a, m);
+    struct sp_stored_entity *v = pack(a, m, &num);
+    plan->after = cp_config_new(v, num, settings_of(a, m), m);
+    sp_result r = compare(c, a, plan, err);
+    if (parsed.first) { /* warnings of the text itself (an expired CA) come before those of the whole */
+        for (struct sp_problem *p = plan->after->problems.first; p; p = p->next) {
+            struct sp_problem *copy = SP_NEW(a, struct sp_problem);
+            *copy = *p;
+            copy->next = NULL;
+            *parsed.last = copy;
+            parsed.last = &copy->next;
+            parsed.num_errors += p->severity == SP_PROBLEM_ERROR;
+            parsed.num_warnings += p->severity == SP_PROBLEM_WARNING;
+        }
+        plan->problems = SP_NEW(a, struct sp_problems);
+        *plan->problems = parsed;
+    }
+    return r;
+}
+
+sp_result cp_control_plan_rollback(struct cp_control *c, struct sp_arena *a, int64_t revision, struct cp_plan *plan,
+                                   struct sp_error *err)
+{
+    *plan = (struct cp_plan){.before = cp_config_ref(c->current), .problems = SP_NEW(a, struct sp_problems)};
+    sp_problems_init(plan->problems, a);
+    if (revision <= 0)
+        return sp_fail(err, SP_E_NOT_FOUND, "there is no revision %lld", (long long)revision);
+    SP_TRY(load(c, revision, a, &plan->after, err));
+    return compare(c, a, plan, err);
+}
+
+void cp_plan_fini(struct cp_plan *plan)
+{
+    cp_config_unref(plan->before);
+    cp_config_unref(plan->after);
+    *plan = (struct cp_plan){0};
+}
+
+/* --- committing */
+
+static struct cp_write *writes(struct sp_arena *a, const struct cp_plan *plan)
+{
+    struct cp_write *v = SP_NEW_N(a, struct cp_write, plan->num_changes + 1);
+    for (size_t i = 0; i < plan->num_changes; i++) {
+        const struct sp_change *change = &plan->changes[i];
+        const struct sp_entity *e = change->after ? change->after : change->before;
+        v[i] = (struct cp_write){e->kind, e->id, {NULL, 0}};
+        if (change->after)
+            v[i].body = sp_msg_pack(a, change->after->message);
+    }
+    return v;
+}
+
+sp_result cp_control_commit(struct cp_control *c, struct sp_arena *a, struct cp_plan *plan,
+                            const struct cp_commit_note *note, struct sp_error *err)
+{
+    struct cp_revision made;
+    struct sp_str settings = settings_of(a, plan->after->model);
+    if (plan->before != c->current)
+        return sp_fail(err, SP_E_CONFLICT, "revision %lld has become current meanwhile",
+                       (long long)c->current->revision.revision);
+    if (plan->num_changes == 0 && !plan->settings_changed)
+        return sp_ok();
+    struct cp_commit commit = {
+        .base = c->current->revision.revision,
+        .time_ms = sp_clock_wall_s(c->o.clock) * 1000,
+        .author = note->author,
+        .comment = note->comment,
+        .rollback = note->rollback,
+        .v = writes(a, plan),
+        .num = plan->num_changes,
+        .settings = &settings,
+    };
+    SP_TRY(cp_store_commit(c->o.store, &commit, a, &made, err));
+    plan->after->revision = cp_revision_dup(plan->after->arena, &made);
+    cp_config_unref(c->current);
+    c->current = cp_config_ref(plan->after);
+    sp_log(SP_NOTICE, "revision_committed",
+           "revision=%lld created=%u updated=%u deleted=%u author=\"%.*s\" comment=\"%.*s\"", (long long)made.revision,
+           made.created, made.updated, made.deleted, SP_FMT(made.author), SP_FMT(made.comment));
+    publish(c);
+    return sp_ok();
+}
