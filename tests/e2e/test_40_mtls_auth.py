@@ -58,7 +58,7 @@ REFUSED = {
     "forged": (BAD, "issuer|self|trust"),
     "expired": (BAD, "expired"),
     "notyet": (BAD, "not yet valid"),
-    "for_servers": (BAD, "purpose|usage"),
+    "for_servers": (BAD, "client authentication"),
     "carol": (BAD, "issuer|trust"),
     "nobody": (BAD, "consumer"),
     "nameless": (BAD, "consumer|name"),
