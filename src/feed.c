@@ -1,16 +1,21 @@
 #include "feed.h"
 
+#include "config/agent.h"
 #include "config/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 struct dp_feed {
     const struct dp_settings *set;
     struct dp_proxy *proxy;
     struct dp_status_source *status;
-    int64_t revision; /* db-less: counts loads */
+    int64_t revision;              /* db-less: counts loads */
+    struct dp_agent *agent;        /* hybrid */
+    dp_publish_done *publish_done; /* hybrid: of the publication under way */
+    struct sp_buf cert, key, ca, cache_path;
 };
 
 static void on_live(void *ctx, int64_t revision)
@@ -38,6 +43,85 @@ static void note_refusal(struct dp_feed *f, const struct sp_problems *problems)
     snprintf(f->status->last_error, sizeof f->status->last_error, "%s", err.text);
     f->status->rejections++;
     sp_log(SP_ERROR, "config_rejected", "problems=%zu reason=\"%s\"", problems->num_errors, err.text);
+}
+
+/* --- hybrid: what the control plane pushes --- */
+
+static void on_pushed_live(void *ctx, int64_t revision)
+{
+    struct dp_feed *f = ctx;
+    on_live(f, revision);
+    if (f->agent)
+        f->publish_done(f->agent, NULL);
+}
+
+static void publish_pushed(void *ctx, const struct sp_resources *r, int64_t revision, dp_publish_done *done,
+                           struct dp_agent *agent)
+{
+    struct dp_feed *f = ctx;
+    struct sp_arena *a = sp_arena_new(4096);
+    struct sp_problems problems;
+    sp_problems_init(&problems, a);
+    f->publish_done = done;
+    if (sp_failed(dp_proxy_publish(f->proxy, r, revision, &problems, on_pushed_live, f))) {
+        note_refusal(f, &problems);
+        done(agent, &problems);
+    }
+    sp_arena_free(a);
+}
+
+/* The status listener and /metrics read what the agent knows. */
+static void refresh_status(struct dp_status_source *source)
+{
+    struct dp_agent_status st;
+    const struct dp_feed *f = source->feed;
+    if (!f || !f->agent)
+        return;
+    dp_agent_status(f->agent, &st);
+    source->connected = st.connected;
+    source->stale = st.stale;
+    source->rejected_revision = st.rejected;
+    if (st.error.len && !source->last_error[0])
+        snprintf(source->last_error, sizeof source->last_error, "%.*s", SP_FMT(st.error));
+}
+
+static sp_result read_cluster_files(struct dp_feed *f, struct sp_error *err)
+{
+    enum { MAX_PEM = 1 << 20 };
+    if (!f->set->cluster_cert || !f->set->cluster_key || !f->set->cluster_ca)
+        return sp_fail(err, SP_E_USAGE, "--control needs --cluster-cert, --cluster-key and --cluster-ca");
+    SP_TRY(sp_buf_read_file(&f->cert, f->set->cluster_cert, MAX_PEM, err));
+    SP_TRY(sp_buf_read_file(&f->key, f->set->cluster_key, MAX_PEM, err));
+    return sp_buf_read_file(&f->ca, f->set->cluster_ca, MAX_PEM, err);
+}
+
+static sp_result start_agent(struct dp_feed *f, struct sp_loop *l, struct sp_error *err)
+{
+    static char hostname[256];
+    SP_TRY(read_cluster_files(f, err));
+    if (gethostname(hostname, sizeof hostname - 1) != 0)
+        snprintf(hostname, sizeof hostname, "unknown");
+    if (f->set->cache_dir) {
+        sp_buf_printf(&f->cache_path, "%s/last-good.sealed", f->set->cache_dir);
+        sp_buf_putc(&f->cache_path, '\0');
+    }
+    struct dp_agent_options o = {
+        .addresses = f->set->control.v,
+        .num_addresses = f->set->control.num,
+        .server_name = sp_str_z(f->set->control_name),
+        .cert_pem = sp_buf_str(&f->cert),
+        .key_pem = sp_buf_str(&f->key),
+        .ca_pem = sp_buf_str(&f->ca),
+        .cache_path = f->set->cache_dir ? f->cache_path.p : NULL,
+        .publish = publish_pushed,
+        .ctx = f,
+    };
+    o.node.id = sp_str_z(f->set->node_id ? f->set->node_id : hostname);
+    o.node.hostname = sp_str_z(hostname);
+    o.node.version = sp_str_z(SP_VERSION);
+    o.node.labels = f->set->labels.v;
+    o.node.num_labels = f->set->labels.num;
+    return dp_agent_start(l, &o, &f->agent, err);
 }
 
 /* --- db-less: a file --- */
@@ -102,8 +186,10 @@ sp_result dp_feed_start(struct sp_loop *l, const struct dp_settings *set, struct
     f->proxy = proxy;
     f->status = status;
     status->feed = f;
+    status->refresh = refresh_status;
     *out = f;
-    (void)l;
+    if (!set->config)
+        return start_agent(f, l, err);
     if (sp_failed(load_file(f)))
         return sp_fail(err, SP_E_INVALID, "%s", status->last_error);
     return sp_ok();
@@ -114,5 +200,10 @@ void dp_feed_stop(struct dp_feed *f)
     if (!f)
         return;
     f->status->feed = NULL;
+    dp_agent_stop(f->agent);
+    sp_buf_fini(&f->cert);
+    sp_buf_fini(&f->ca);
+    sp_buf_wipe(&f->key);
+    sp_buf_fini(&f->cache_path);
     free(f);
 }

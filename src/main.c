@@ -289,8 +289,11 @@ static sp_result check_settings(const struct dp_settings *s, const struct sp_opt
 {
     if (seen->num_words)
         return sp_fail(err, SP_E_USAGE, "'%s' is no option", seen->words[0]);
-    if (!s->config)
-        return sp_fail(err, SP_E_USAGE, "where does the configuration come from? Give --config FILE");
+    if (!s->config && !s->control.num)
+        return sp_fail(err, SP_E_USAGE,
+                       "where does the configuration come from? Give --config FILE or --control HOST:PORT");
+    if (s->config && s->control.num)
+        return sp_fail(err, SP_E_USAGE, "--config and --control exclude each other");
     if (s->check && !s->config)
         return sp_fail(err, SP_E_USAGE, "--check needs --config FILE");
     return sp_ok();
@@ -319,7 +322,9 @@ int main(int argc, char **argv)
         printf("sallyport %s\n%s\n", SP_VERSION, SP_BORINGSSL_NAME);
         return EXIT_OK;
     }
-    if (sp_failed(check_settings(p->set, &seen, &err)))
+    sp_result usable = check_settings(p->set, &seen, &err);
+    free(seen.words);
+    if (sp_failed(usable))
         return usage_error(&err);
     if (sp_failed(sp_log_open(p->set->log_file, p->set->log_level, &err)) ||
         sp_failed(read_default_certificate(p, &err)))

@@ -6,6 +6,8 @@
 struct dp_settings {
     const char *config;
     bool check;
+    struct sp_option_list control, labels;
+    const char *control_name, *cluster_cert, *cluster_key, *cluster_ca, *cache_dir, *node_id;
     struct sp_option_list listen, listen_plain, trusted;
     const char *status_listen, *ports_file, *log_file, *access_log, *cert, *key, *tls_min;
     enum sp_log_level log_level;
