@@ -64,7 +64,8 @@ const struct sp_address *sp_rpc_server_address(const struct sp_rpc_server *s)
 static void finish_done(struct sp_rpc_stream *s, bool ok)
 {
     (void)ok;
-    sp_rpc_stream_end(s, "the peer went away");
+    if (!s->closing)
+        sp_rpc_stream_end(s, "the peer went away");
 }
 
 static void start_done(struct sp_rpc_stream *s, bool ok)

@@ -118,7 +118,7 @@ static void read_done(struct sp_rpc_stream *s, bool ok)
         grpc_byte_buffer_destroy(SP_TAKE(s->received));
     if (!b) {
         /* A client learns the reason from the status that follows. */
-        if (s->server)
+        if (s->server && !s->closing)
             sp_rpc_stream_end(s, "the peer ended the stream");
         return;
     }
@@ -155,10 +155,12 @@ static void hear_sent(void *arg)
     note_free(n);
 }
 
+/* The status is out. Now the client closes: gRPC forgets a status that it has read when the end of the connection is
+ * right behind it. Patience bounds the wait. */
 static void status_done(struct sp_rpc_stream *s, bool ok)
 {
-    (void)ok;
-    sp_rpc_stream_end(s, "closed here");
+    if (!ok)
+        sp_rpc_stream_end(s, "closed here");
 }
 
 static void send_status(struct sp_rpc_stream *s)
