@@ -18,13 +18,17 @@ struct dp_feed {
     struct sp_buf cert, key, ca, cache_path;
 };
 
-static void on_live(void *ctx, int64_t revision)
+static void note_live(struct dp_feed *f)
 {
-    struct dp_feed *f = ctx;
     f->status->live_since = time(NULL);
     f->status->reloads++;
     f->status->last_error[0] = '\0';
-    sp_log(SP_INFO, "config_live", "revision=%lld", (long long)revision);
+}
+
+static void on_file_live(void *ctx, int64_t revision)
+{
+    note_live(ctx);
+    sp_log(SP_NOTICE, "config_live", "revision=%lld", (long long)revision);
 }
 
 static void log_problems(const struct sp_problems *problems)
@@ -50,7 +54,8 @@ static void note_refusal(struct dp_feed *f, const struct sp_problems *problems)
 static void on_pushed_live(void *ctx, int64_t revision)
 {
     struct dp_feed *f = ctx;
-    on_live(f, revision);
+    (void)revision; /* the agent logs it */
+    note_live(f);
     if (f->agent)
         f->publish_done(f->agent, NULL);
 }
@@ -134,7 +139,7 @@ static sp_result load_file(struct dp_feed *f)
     sp_problems_init(&problems, a);
     sp_result res = dp_file_load(a, f->set->config, time(NULL), &r, &problems);
     if (!sp_failed(res))
-        res = dp_proxy_publish(f->proxy, r, ++f->revision, &problems, on_live, f);
+        res = dp_proxy_publish(f->proxy, r, ++f->revision, &problems, on_file_live, f);
     log_problems(&problems);
     if (sp_failed(res))
         note_refusal(f, &problems);
