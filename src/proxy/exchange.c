@@ -277,14 +277,15 @@ static bool is_grpc(const struct sp_fields *fields)
     return f && sp_str_starts(f->value, SP_STR("application/grpc"));
 }
 
-static bool match_route(struct dp_exchange *x, struct sp_str host, uint16_t port)
+static bool find_route(const struct dp_exchange *x, struct sp_str host, uint16_t port, struct sp_str sni,
+                       struct dp_match *out)
 {
     const struct sp_peer *peer = x->conn->tls ? sp_tls_peer(x->conn->tls) : NULL;
     struct dp_match_input in = {
         .method = x->request.method,
         .host = host,
         .path = x->path,
-        .sni = peer ? peer->sni : (struct sp_str){0},
+        .sni = sni,
         .port = port   ? port
                 : peer ? 443
                        : 80,
@@ -292,12 +293,50 @@ static bool match_route(struct dp_exchange *x, struct sp_str host, uint16_t port
         .grpc = x->grpc,
         .fields = &x->request.fields,
     };
+    return dp_router_match(x->epoch->snapshot->router, &in, out);
+}
+
+/* Also the phase gap: a route of names that this connection did not name is not found on it, but a new connection would
+ * be asked for a certificate and find it. */
+static bool is_found_elsewhere(const struct dp_exchange *x, struct sp_str host, uint16_t port)
+{
+    const struct sp_peer *peer = x->conn->tls ? sp_tls_peer(x->conn->tls) : NULL;
+    struct sp_handshake_policy p;
     struct dp_match m;
-    if (!dp_router_match(x->epoch->snapshot->router, &in, &m))
+    if (!peer || sp_str_eq(peer->sni, host) || !find_route(x, host, port, host, &m))
         return false;
-    x->route = m.target;
-    x->matched_prefix = m.matched_prefix;
-    return true;
+    sp_tls_names_policy(x->epoch->snapshot->names, host, &p);
+    return p.ask && p.policy != peer->policy;
+}
+
+static void reply_with(struct dp_exchange *x, unsigned status, const char *message, struct sp_str name,
+                       struct sp_str value)
+{
+    sp_fields_add(&x->call.reply_fields, x->arena, SP_FIELD_OTHER, name, value);
+    dp_exchange_reply(x, status, message);
+}
+
+static void reply_misdirected(struct dp_exchange *x)
+{
+    dp_count(&x->worker->counters.misdirected_total, 1);
+    reply_with(x, 421, NULL, SP_STR("Cache-Control"), SP_STR("no-store"));
+}
+
+/* False: answered. */
+static bool match_route(struct dp_exchange *x, struct sp_str host, uint16_t port)
+{
+    const struct sp_peer *peer = x->conn->tls ? sp_tls_peer(x->conn->tls) : NULL;
+    struct dp_match m;
+    if (find_route(x, host, port, peer ? peer->sni : (struct sp_str){0}, &m)) {
+        x->route = m.target;
+        x->matched_prefix = m.matched_prefix;
+        return true;
+    }
+    if (is_found_elsewhere(x, host, port))
+        reply_misdirected(x);
+    else
+        dp_exchange_reply(x, 404, "no Route matched with those values");
+    return false;
 }
 
 static bool has_protocol(const Sallyport__V1__Route *r, const char *name)
@@ -306,13 +345,6 @@ static bool has_protocol(const Sallyport__V1__Route *r, const char *name)
         if (strcmp(r->protocols[i], name) == 0)
             return true;
     return false;
-}
-
-static void reply_with(struct dp_exchange *x, unsigned status, const char *message, struct sp_str name,
-                       struct sp_str value)
-{
-    sp_fields_add(&x->call.reply_fields, x->arena, SP_FIELD_OTHER, name, value);
-    dp_exchange_reply(x, status, message);
 }
 
 static void redirect_to_https(struct dp_exchange *x)
@@ -396,8 +428,7 @@ static bool admit(struct dp_exchange *x, struct sp_str host)
         return true;
     dp_count(&x->worker->counters.unauthorized_total, x->call.reply_status == 401);
     if (is_misdirected(x, host)) {
-        dp_count(&x->worker->counters.misdirected_total, 1);
-        reply_with(x, 421, NULL, SP_STR("Cache-Control"), SP_STR("no-store"));
+        reply_misdirected(x);
         return false;
     }
     dp_exchange_reply(x, x->call.reply_status, x->call.reply_message);
@@ -447,11 +478,7 @@ void dp_exchange_start(struct dp_exchange *x, bool end)
         dp_exchange_reply(x, 400, NULL);
         return;
     }
-    if (!match_route(x, host, port)) {
-        dp_exchange_reply(x, 404, "no Route matched with those values");
-        return;
-    }
-    if (!protocol_fits(x))
+    if (!match_route(x, host, port) || !protocol_fits(x))
         return;
     dp_forward_prepare(x);
     if (!admit(x, host))
