@@ -61,6 +61,8 @@ void dp_exchange_abort(struct dp_exchange *x);     /* the client is gone; ends i
 /* Our own answer; message may be NULL for the standard text of the status. Ends in DONE. */
 void dp_exchange_reply(struct dp_exchange *x, unsigned status, const char *message);
 
+/* admit.c: finds the route and runs its plugins. False: answered. */
+SP_MUST bool dp_exchange_admit(struct dp_exchange *x);
 /* reply.c: the body of an error as the client wants it (kong-behaviour 1.0): Accept decides. */
 struct sp_str dp_reply_body(struct dp_exchange *x, unsigned status, const char *message, struct sp_str *content_type);
 const char *dp_reply_text(unsigned status); /* default texts of kong-behaviour 1.0 */
