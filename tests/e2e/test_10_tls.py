@@ -347,9 +347,9 @@ def test_old_versions_are_refused(pki, sallyport):
 def test_the_map_is_visible_at_the_status_listener(pki, echo, sallyport):
     proxy = sallyport(asking_for(pki, echo, "a.test", send_ca_dn=True))
     answer = proxy.status("/handshake?sni=a.test").json()
-    assert answer["ask"] is True and answer["matched"] == "a.test", answer
+    assert answer["asks"] is True and answer["matched"] == "a.test", answer
     assert any("clients" in name for name in answer["ca_names"]), answer
-    assert proxy.status("/handshake?sni=c.test").json()["ask"] is False
+    assert proxy.status("/handshake?sni=c.test").json()["asks"] is False
     text = proxy.status("/config").body
     assert "PRIVATE KEY" not in text and '"kind"' in text
 

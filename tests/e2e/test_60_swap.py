@@ -31,11 +31,11 @@ def test_a_bad_file_keeps_the_old_one_and_says_why(pki, echo, sallyport):
     proxy = sallyport(numbered(pki, echo, 1))
     bad = numbered(pki, echo, 2)
     bad["services"][0]["routes"][0]["hostz"] = ["a.test"]
-    bad["services"][1]["protocol"] = "gopher"
+    bad["services"][0]["routes"][0]["path_handling"] = "v7"
     assert not proxy.reload(bad)
     assert not proxy.reload("services: [")
     assert curl("https://a.test/x", cert=pki.alice, resolve=proxy.port).json()["path"] == "/1/x"
-    assert "hostz" in proxy.log and "hosts" in proxy.log and "gopher" in proxy.log # all of them, with a hint
+    assert "hostz" in proxy.log and "hosts" in proxy.log and "path_handling" in proxy.log # all of them, with a hint
     assert proxy.status().json()["last_error"] != ""
     assert proxy.metric("sallyport_config_rejected_total") == 2
     assert proxy.reload(numbered(pki, echo, 3))

@@ -45,7 +45,7 @@ def parse_headers(block):
     return first[0], int(first[1]) if len(first) > 1 else 0, headers
 
 
-def curl(url, *options, cert=None, ca=None, resolve=None, http2=None, check=True, seconds=30):
+def curl(url, *options, cert=None, ca=None, resolve=None, http2=None, check=True, seconds=30, stdin=b""):
     """resolve: the port of 127.0.0.1 that every name leads to. cert: a Leaf. ca: what the server is verified with; None: not."""
     command = [tool("curl"), "-sS", "--max-time", str(seconds), "--noproxy", "*"]
     with tempfile.TemporaryDirectory() as folder:
@@ -58,14 +58,15 @@ def curl(url, *options, cert=None, ca=None, resolve=None, http2=None, check=True
         command += ["--cacert", str(ca)] if ca else ["-k"]
         if http2 is not None:
             command.append("--http2" if http2 else "--http1.1")
-        done = subprocess.run([*command, *map(str, options), url], capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+        done = subprocess.run([*command, *map(str, options), url], input=stdin, capture_output=True, env={"PATH": os.environ["PATH"]})
         heads = open(head, encoding="latin-1").read() if os.path.exists(head) else ""
         blocks = [b for b in re.split(r"\r?\n\r?\n", heads) if b.strip()]
         version, status, headers = parse_headers(blocks[-1]) if blocks else ("", 0, {})
-        content = open(body, "rb").read() if os.path.exists(body) else b""
+        content = open(body, "rb").read() if os.path.exists(body) and "--head" not in options else b"" # there curl repeats the head
+    errors = done.stderr.decode(errors="replace")
     if check and done.returncode:
-        raise AssertionError(f"curl {url}: exit {done.returncode}: {done.stderr}")
-    return Reply(status, version, headers, content, done.returncode, done.stderr)
+        raise AssertionError(f"curl {url}: exit {done.returncode}: {errors}")
+    return Reply(status, version, headers, content, done.returncode, errors)
 
 
 class Handshake:
