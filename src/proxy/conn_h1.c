@@ -2,6 +2,7 @@
 #include "proxy/exchange.h"
 
 #include <stddef.h>
+#include <sys/socket.h>
 
 enum { MAX_EARLY = 65536 }; /* bytes of pipelined requests that may wait */
 
@@ -77,6 +78,7 @@ static void h1_respond(struct dp_exchange *x, struct sp_response_head *head, boo
     if (head->status >= 200) {
         x->keep = head->keep_alive && !(is_http10(x) && head->framing == SP_BODY_CHUNKED);
         x->down_chunked = !end && !x->tunnel && head->framing == SP_BODY_CHUNKED && !is_http10(x);
+        x->ends_by_close = !end && head->framing == SP_BODY_CHUNKED && is_http10(x);
         if (end && head->framing == SP_BODY_CHUNKED && x->head_request)
             head->framing = SP_BODY_NONE;
     }
@@ -113,9 +115,13 @@ static void h1_pause(struct dp_exchange *x, bool paused)
     dp_conn_pause(x->conn, paused);
 }
 
-/* The client must see that the body is not whole: no last chunk, no close_notify in order, just the end. */
+/* The client must see that the body is not whole: no last chunk, no close_notify in order, just the end. A body that
+ * ends by closing needs more than that. */
 static void h1_abort(struct dp_exchange *x)
 {
+    struct linger reset = {.l_onoff = 1};
+    if (x->ends_by_close)
+        setsockopt(x->conn->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     dp_conn_close(x->conn);
 }
 

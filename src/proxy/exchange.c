@@ -255,6 +255,7 @@ static void forward(struct dp_exchange *x, bool fresh)
         dp_exchange_reply(x, 400, NULL);
         return;
     }
+    x->up_head = dp_up_out(x->up)->len;
     dp_up_flush(x->up, !x->request_done);
 }
 
@@ -352,6 +353,7 @@ void dp_exchange_trailers(struct dp_exchange *x, const struct sp_fields *trailer
     if (!x->up)
         return;
     struct sp_fields allowed = allowed_trailers(x, trailers);
+    x->body_forwarded = true;
     if (x->up_chunked && !sp_h1_write_last_chunk(dp_up_out(x->up), &allowed)) {
         dp_exchange_reply(x, 400, NULL);
         return;
@@ -462,15 +464,20 @@ static bool is_idempotent(struct sp_str method)
            sp_str_eq(method, SP_STR("TRACE"));
 }
 
+/* Nothing of the request has left: all that came of it waits in the connection that was to be. */
+static bool never_stood(enum dp_up_failure why)
+{
+    return why == DP_UP_CONNECT || why == DP_UP_CONNECT_TIMEOUT || why == DP_UP_TLS || why == DP_UP_DNS;
+}
+
 /* Again only where the upstream cannot have seen the request, or may see it twice; and where we still have all of it.
  */
 static bool may_retry(const struct dp_exchange *x, enum dp_up_failure why, bool reused, bool answered)
 {
-    if (x->body_forwarded || x->tries > x->route->service->retries + 1)
-        return false;
-    if (why == DP_UP_CONNECT || why == DP_UP_TLS || why == DP_UP_DNS)
+    if (never_stood(why))
         return x->tries <= x->route->service->retries && (why != DP_UP_DNS || x->route->service->num_targets > 1);
-    return why == DP_UP_CLOSED && reused && !answered && is_idempotent(x->request.method);
+    return why == DP_UP_CLOSED && reused && !answered && !x->body_forwarded &&
+           x->tries <= x->route->service->retries + 1 && is_idempotent(x->request.method);
 }
 
 static void reply_failure(struct dp_exchange *x, enum dp_up_failure why)
@@ -480,6 +487,7 @@ static void reply_failure(struct dp_exchange *x, enum dp_up_failure why)
         dp_exchange_reply(x, 503, "name resolution failed");
         break;
     case DP_UP_TIMEOUT:
+    case DP_UP_CONNECT_TIMEOUT:
         dp_exchange_reply(x, 504, NULL);
         break;
     default:
@@ -491,12 +499,14 @@ static void reply_failure(struct dp_exchange *x, enum dp_up_failure why)
 static void on_up_failed(void *owner, enum dp_up_failure why, const char *text)
 {
     struct dp_exchange *x = owner;
-    bool reused = dp_up_reused(x->up), answered = dp_up_answered(x->up);
-    x->up = NULL; /* it buries itself */
+    struct dp_upconn *old = SP_TAKE(x->up); /* it buries itself */
     x->down_blocked = false;
-    if (!x->response_started && may_retry(x, why, reused, answered)) {
+    if (!x->response_started && may_retry(x, why, dp_up_reused(old), dp_up_answered(old))) {
+        size_t head = x->up_head;
         forward(x, true);
-        if (x->up && x->request_done && x->up_chunked)
+        if (x->up && never_stood(why))
+            dp_up_hand_over(old, head, x->up);
+        else if (x->up && x->request_done && x->up_chunked)
             put_last_chunk(x);
         return;
     }

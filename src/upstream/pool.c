@@ -11,6 +11,7 @@ enum {
     MAX_WAITING = 65536, /* bytes of a request that may wait in a connection */
     NUM_BUCKETS = 256,
     MAX_ADDRESSES = 4,
+    MAX_INTERIM = 32, /* 1xx heads before an answer: each costs memory of the exchange */
 };
 
 enum up_state { UP_RESOLVING, UP_CONNECTING, UP_HANDSHAKE, UP_OPEN, UP_IDLE, UP_CLOSED };
@@ -47,7 +48,8 @@ struct dp_upconn {
     struct sp_query *query;
     struct sp_address addresses[MAX_ADDRESSES]; /* what is left to try is addresses[next_address..] */
     uint8_t num_addresses, next_address;
-    uint8_t state; /* enum up_state */
+    uint8_t state;   /* enum up_state */
+    uint8_t interim; /* heads so far */
     bool reused, answered, head_request, have_head, complete, keep, paused, blocked, was_full;
     uint32_t lease; /* which one this is: a lease can end and the next begin inside an event */
     struct sp_h1_body body;
@@ -60,6 +62,7 @@ struct dp_upconn {
 static const char *const failure_texts[] = {
     [DP_UP_DNS] = "name resolution failed",
     [DP_UP_CONNECT] = "connect failed",
+    [DP_UP_CONNECT_TIMEOUT] = "connect timed out",
     [DP_UP_TLS] = "TLS failed",
     [DP_UP_CLOSED] = "upstream closed the connection",
     [DP_UP_BAD] = "invalid response",
@@ -209,7 +212,7 @@ static void on_deadline(struct sp_deadline *d)
         sp_deadline_set(u->pools->env->wheel, d, u->service->read_ms, on_deadline);
         return;
     }
-    fail(u, u->state < UP_OPEN ? DP_UP_CONNECT : DP_UP_TIMEOUT, NULL);
+    fail(u, u->state < UP_OPEN ? DP_UP_CONNECT_TIMEOUT : DP_UP_TIMEOUT, NULL);
 }
 
 static void set_deadline(struct dp_upconn *u, uint64_t after_ms)
@@ -351,9 +354,12 @@ static void push(struct dp_upconn *u)
         sp_watch_want(&u->watch, SP_READ);
         return;
     }
+    bool was_blocked = u->blocked;
     u->blocked = u->out.len || u->sealed.len;
     if (u->blocked)
         set_deadline(u, u->service->write_ms);
+    else if (was_blocked)
+        set_deadline(u, u->service->read_ms);
     set_want(u);
     if (u->was_full && !u->blocked) {
         u->was_full = false;
@@ -370,7 +376,9 @@ static void on_flush(struct sp_deferred *d)
 void dp_up_flush(struct dp_upconn *u, bool more_follows)
 {
     if (u->state != UP_OPEN)
-        return; /* goes out when the connection stands */
+        return;      /* goes out when the connection stands */
+    if (!u->blocked) /* a request that goes on is no silence of the upstream */
+        set_deadline(u, u->service->read_ms);
     if (more_follows && u->out.len < MAX_WAITING / 4)
         sp_loop_defer(u->pools->env->loop, &u->flush);
     else
@@ -408,7 +416,10 @@ static void take_complete(struct dp_upconn *u)
 static void take_head(struct dp_upconn *u, struct sp_response_head *head, bool surplus)
 {
     if (head->status >= 100 && head->status < 200 && head->status != 101) {
-        u->events->response(u->owner, head);
+        if (++u->interim > MAX_INTERIM)
+            fail(u, DP_UP_BAD, "too many interim answers");
+        else
+            u->events->response(u->owner, head);
         return;
     }
     u->have_head = true;
@@ -482,10 +493,12 @@ static void feed(struct dp_upconn *u, struct sp_str bytes)
             break;
 }
 
-static void take_eof(struct dp_upconn *u)
+/* Only an end in order ends a body that is delimited by it: a reset, or TLS without close_notify (RFC 9112 9.8), cuts
+ * it. */
+static void take_eof(struct dp_upconn *u, bool in_order)
 {
     u->keep = false;
-    if (u->have_head && !u->complete && u->body.framing == SP_BODY_CLOSE) {
+    if (in_order && u->owner && u->have_head && !u->complete && u->body.framing == SP_BODY_CLOSE) {
         take_complete(u);
         return;
     }
@@ -515,11 +528,13 @@ static void read_tls(struct dp_upconn *u, struct sp_str sealed)
             io = sp_tls_read(u->tls, env->plain, env->size, &got);
         }
         sent = push_wire(u);
+        if (u->sealed.len)
+            set_want(u);
     }
     env->wire.in = (struct sp_str){0};
     sp_buf_clear(&env->wire.out);
     if (io == SP_IO_EOF)
-        take_eof(u);
+        take_eof(u, true);
     else if (io != SP_IO_AGAIN || !sent)
         fail(u, DP_UP_CLOSED, "TLS error while reading");
 }
@@ -539,7 +554,7 @@ static void read_answer(struct dp_upconn *u)
         return;
     }
     if (n <= 0) {
-        take_eof(u);
+        take_eof(u, n == 0 && !u->tls);
         return;
     }
     set_deadline(u, u->service->read_ms);
@@ -564,14 +579,18 @@ static void drive_handshake(struct dp_upconn *u, struct sp_str received)
     struct dp_up_env *env = u->pools->env;
     env->wire.in = received;
     enum sp_io io = sp_tls_handshake(u->tls);
+    struct sp_str rest = env->wire.in; /* records that came with the last of the handshake */
     env->wire.in = (struct sp_str){0};
     bool sent = push_wire(u);
-    if (io == SP_IO_AGAIN && sent)
+    if (io == SP_IO_AGAIN && sent) {
         sp_watch_want(&u->watch, SP_READ | (u->sealed.len ? SP_WRITE : 0));
-    else if (io == SP_IO_OK && sent)
+    } else if (io == SP_IO_OK && sent) {
         open_up(u);
-    else
+        if (rest.len && u->state == UP_OPEN)
+            read_tls(u, rest);
+    } else {
         fail(u, DP_UP_TLS, sp_tls_fault(u->tls));
+    }
 }
 
 static void on_connected(struct dp_upconn *u)
@@ -689,6 +708,7 @@ void dp_up_expect(struct dp_upconn *u, bool head_request)
     u->answered = u->have_head = u->complete = u->blocked = u->was_full = false;
     u->keep = true;
     u->scanned = 0;
+    u->interim = 0;
     u->body = (struct sp_h1_body){0};
 }
 
@@ -701,6 +721,13 @@ void dp_up_pause(struct dp_upconn *u, bool paused)
         set_deadline(u, u->service->read_ms);
         set_want(u);
     }
+}
+
+void dp_up_hand_over(struct dp_upconn *from, size_t skip, struct dp_upconn *to)
+{
+    sp_assert(skip <= from->out.len);
+    sp_buf_add(&to->out, sp_str_skip(sp_buf_str(&from->out), skip));
+    to->was_full |= from->was_full;
 }
 
 bool dp_up_reused(const struct dp_upconn *u)

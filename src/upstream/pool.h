@@ -22,7 +22,8 @@ struct dp_up_env {
 
 enum dp_up_failure {
     DP_UP_DNS,     /* name resolution failed */
-    DP_UP_CONNECT, /* refused, unreachable, or not within connect_timeout */
+    DP_UP_CONNECT, /* refused or unreachable */
+    DP_UP_CONNECT_TIMEOUT,
     DP_UP_TLS,     /* handshake or verification failed */
     DP_UP_CLOSED,  /* the upstream went away before its answer was complete */
     DP_UP_BAD,     /* not HTTP, or framing that smuggles */
@@ -34,6 +35,7 @@ struct dp_up_events {
     void (*response)(void *owner, struct sp_response_head *head); /* interim heads (1xx) too; borrowed for the call */
     void (*data)(void *owner, struct sp_str bytes);               /* borrowed for the call */
     void (*end)(void *owner, struct sp_fields *trailers);         /* NULL: none; borrowed for the call */
+    /* The lease is over; it may still be looked at until the event returns. */
     void (*failed)(void *owner, enum dp_up_failure why, const char *text);
     void (*writable)(void *owner); /* after dp_up_full was true: all is sent */
 };
@@ -59,8 +61,11 @@ struct sp_buf *dp_up_out(struct dp_upconn *u);             /* append request byt
 void dp_up_flush(struct dp_upconn *u, bool more_follows);  /* send now, or at the end of this turn when more follows */
 bool dp_up_full(struct dp_upconn *u);                      /* stop producing; `writable` will come */
 void dp_up_pause(struct dp_upconn *u, bool paused);        /* back-pressure: stop or go on reading the answer */
-bool dp_up_reused(const struct dp_upconn *u);              /* it was idle in the pool before this lease */
-bool dp_up_answered(const struct dp_upconn *u);            /* at least one byte of the answer has come */
+/* Inside `failed`, when the connection never stood: what waits in it, without its first `skip` bytes, waits in another.
+ */
+void dp_up_hand_over(struct dp_upconn *from, size_t skip, struct dp_upconn *to);
+bool dp_up_reused(const struct dp_upconn *u);   /* it was idle in the pool before this lease */
+bool dp_up_answered(const struct dp_upconn *u); /* at least one byte of the answer has come */
 /* Ends the lease. The connection goes back to its pool when the answer is complete, the request is sent, and both sides
  * want to keep it; else it is closed. */
 void dp_up_finish(struct dp_upconn *u, bool request_complete);
