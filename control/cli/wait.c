@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { POLL_MS = 50, MAX_SECONDS = 86400 };
+enum { FIRST_POLL_MS = 5, LAST_POLL_MS = 200, MAX_SECONDS = 86400 };
 
 sp_result cp_wait_option(const struct sp_option *o, const char *value, struct sp_error *err)
 {
@@ -105,6 +105,7 @@ int cp_wait_until_live(struct cp_cli *cli, const struct cp_wait *w, int64_t revi
     uint64_t end = sp_clock_mono_ms(&sp_clock_system) + (uint64_t)w->seconds * 1000;
     struct sp_arena *whole = cli->arena;
     int code = CP_EXIT_OK;
+    long poll_ms = FIRST_POLL_MS;
     bool done = false;
     while (!done) {
         struct cp_answer a;
@@ -121,7 +122,8 @@ int cp_wait_until_live(struct cp_cli *cli, const struct cp_wait *w, int64_t revi
         }
         sp_arena_free(cli->arena);
         if (!done)
-            nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = poll_ms * 1000000L}, NULL);
+        poll_ms = poll_ms * 2 < LAST_POLL_MS ? poll_ms * 2 : LAST_POLL_MS;
     }
     cli->arena = whole;
     return code;
