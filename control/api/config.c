@@ -1,16 +1,17 @@
 #include "control/api/config.h"
 #include <stdlib.h>
 
-/* Both models are sorted by id and hold the same entities. */
+/* Both models are sorted by id; `places` may hold fewer. */
 static void lend_places(struct cp_config *c, const struct sp_model *places)
 {
     struct sp_str from = {0}, copy = {0};
     for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++)
-        for (size_t i = 0; i < c->model->num[k] && i < places->num[k]; i++) {
+        for (size_t i = 0, p = 0; i < c->model->num[k] && p < places->num[k]; i++) {
             struct sp_entity *e = &c->model->entities[k][i];
-            const struct sp_entity *place = &places->entities[k][i];
+            const struct sp_entity *place = &places->entities[k][p];
             if (!sp_str_eq(e->id, place->id))
                 continue;
+            p++;
             if (place->file.len && !sp_str_eq(place->file, from)) {
                 from = place->file;
                 copy = sp_arena_dup(c->arena, from);

@@ -118,16 +118,45 @@ static void stamp(const struct cp_control *c, struct sp_arena *a, const struct s
             set_time(changes[i].after->message, "updated_at", now);
 }
 
-static struct sp_stored_entity *pack(struct sp_arena *a, const struct sp_model *m, size_t *num)
+static size_t count(const struct sp_model *m)
 {
     size_t all = 0;
-    *num = 0;
     for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++)
         all += m->num[k];
-    struct sp_stored_entity *v = SP_NEW_N(a, struct sp_stored_entity, all + 1);
-    for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++)
-        for (size_t i = 0; i < m->num[k]; i++)
-            v[(*num)++] = (struct sp_stored_entity){(enum sp_entity_kind)k, sp_msg_pack(a, m->entities[k][i].message)};
+    return all;
+}
+
+/* Whether the text has a document for every workspace that there is: then what it leaves out is to go. */
+static bool speaks_for_all(const struct sp_model *text, const struct sp_model *current)
+{
+    for (size_t i = 0; i < current->num[SP_WORKSPACES]; i++)
+        if (!sp_map_get(text->spoken_for, current->entities[SP_WORKSPACES][i].key))
+            return false;
+    return true;
+}
+
+/* A file of one team must not delete what the others have: entities of workspaces that the text does not speak for
+ * stay, and so does what belongs to no workspace (CA certificates), unless it speaks for all. */
+static bool stays(const struct sp_model *text, const struct sp_entity *e)
+{
+    if (sp_model_find(text, e->kind, SP_STR(""), e->id))
+        return false;
+    return e->ws.len == 0 || !sp_map_get(text->spoken_for, e->ws);
+}
+
+static struct sp_stored_entity *pack(struct sp_arena *a, const struct sp_model *text, const struct sp_model *current,
+                                     bool all, size_t *num)
+{
+    struct sp_stored_entity *v = SP_NEW_N(a, struct sp_stored_entity, count(text) + count(current) + 1);
+    *num = 0;
+    for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++) {
+        const enum sp_entity_kind kind = (enum sp_entity_kind)k;
+        for (size_t i = 0; i < text->num[k]; i++)
+            v[(*num)++] = (struct sp_stored_entity){kind, sp_msg_pack(a, text->entities[k][i].message)};
+        for (size_t i = 0; !all && i < current->num[k]; i++)
+            if (stays(text, &current->entities[k][i]))
+                v[(*num)++] = (struct sp_stored_entity){kind, sp_msg_pack(a, current->entities[k][i].message)};
+    }
     return v;
 }
 
@@ -159,8 +188,9 @@ sp_result cp_control_plan_file(struct cp_control *c, struct sp_arena *a, struct 
         return sp_problems_result(plan->problems, err);
     struct sp_problems parsed = *plan->problems;
     stamp(c, a, m);
-    struct sp_stored_entity *v = pack(a, m, &num);
-    plan->after = cp_config_new(v, num, settings_of(a, m), m);
+    bool all = speaks_for_all(m, c->current->model);
+    struct sp_stored_entity *v = pack(a, m, c->current->model, all, &num);
+    plan->after = cp_config_new(v, num, settings_of(a, all ? m : c->current->model), m);
     sp_result r = compare(c, a, plan, err);
     if (parsed.first) { /* warnings of the text itself (an expired CA) come before those of the whole */
         for (struct sp_problem *p = plan->after->problems.first; p; p = p->next) {

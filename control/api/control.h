@@ -32,7 +32,9 @@ struct cp_plan {
     struct sp_problems *problems; /* errors and warnings */
 };
 
-/* A declarative file that is to be the whole state. SP_E_INVALID: plan->problems tells everything. */
+/* A declarative file that is to be the whole state of the workspaces it has documents for; it is that of all of them,
+ * with CA certificates and settings, when it speaks for every workspace there is. SP_E_INVALID: plan->problems tells
+ * everything. */
 SP_MUST sp_result cp_control_plan_file(struct cp_control *c, struct sp_arena *a, struct sp_str text, struct sp_str file,
                                        struct cp_plan *plan, struct sp_error *err);
 /* An old revision that is to be the newest again. Also SP_E_NOT_FOUND. */

@@ -20,6 +20,7 @@ struct sp_builder {
     Sallyport__V1__Settings *settings;
     struct sp_map
         *parents; /* address of a Ref -> the struct sp_entity it means, for nested entities without an id yet */
+    struct sp_map *spoken_for;         /* workspaces that have a document */
     struct sp_membership *memberships; /* consumers' groups, while flattening */
 };
 

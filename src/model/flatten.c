@@ -135,6 +135,7 @@ void sp_flatten_document(struct sp_builder *b, Sallyport__V1__Document *doc)
 {
     const char *ws = doc->_workspace && *doc->_workspace ? doc->_workspace : SP_DEFAULT_WORKSPACE;
     take_settings(b, doc);
+    sp_map_put(b->spoken_for, sp_str_z(ws), b->spoken_for);
     for (int kind = 0; kind < SP_NUM_ENTITY_KINDS; kind++) {
         const ProtobufCFieldDescriptor *f =
             sp_msg_field(&sallyport__v1__document__descriptor, sp_entity_info(kind)->plural);

@@ -10,6 +10,7 @@ void sp_builder_init(struct sp_builder *b, struct sp_arena *a, struct sp_str fil
 {
     *b = (struct sp_builder){.arena = a, .problems = problems, .file = sp_arena_dup(a, file), .now = now};
     b->parents = sp_map_new(a, 64);
+    b->spoken_for = sp_map_new(a, 4);
     b->settings = (Sallyport__V1__Settings *)sp_msg_new(a, &sallyport__v1__settings__descriptor);
 }
 
@@ -41,6 +42,7 @@ static struct sp_model *finish(struct sp_builder *b)
         if (l->num)
             qsort(m->entities[k], l->num, sizeof(struct sp_entity), by_id);
     }
+    m->spoken_for = b->reader ? b->spoken_for : NULL;
     return m;
 }
 

@@ -51,6 +51,9 @@ struct sp_model {
     struct sp_entity *entities[SP_NUM_ENTITY_KINDS]; /* sorted by id: a model of the same content is the same bytes */
     size_t num[SP_NUM_ENTITY_KINDS];
     Sallyport__V1__Settings *settings; /* never NULL */
+    /* Names of the workspaces that a text has a document for (values are not NULL): it says nothing of others. NULL:
+     * not from a text. */
+    const struct sp_map *spoken_for;
 };
 
 enum { SP_MODEL_MAX_FILE = 64 << 20 }; /* bytes of a declarative file; more is refused before it is read */

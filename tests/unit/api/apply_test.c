@@ -96,6 +96,27 @@ static void a_file_replaces_the_whole_state_and_rollback_brings_it_back(void **s
     assert_int_equal(f->published, 3);
 }
 
+static void a_file_speaks_for_its_own_workspaces_only(void **state)
+{
+    struct fixture *f = *state;
+    apply(f, "", gateway, 200);
+    const struct sp_node *a =
+        apply(f, "", "_format_version: \"3.0\"\n_workspace: team\nservices:\n- {name: orders, host: t}\n", 200);
+    assert_int_equal(at(a, "changes")->num, 2); /* the workspace and its service */
+    assert_int_equal(at(get(f, "/services", 200), "data")->num, 2);
+    assert_int_equal(at(get(f, "/team/services", 200), "data")->num, 1);
+    says(get(f, "/team/services/orders", 200), "host", "t");
+    says(get(f, "/services/orders", 200), "host", "127.0.0.1");
+    assert_false(at(apply(f, "", gateway, 200), "changed")->boolean);
+
+    struct sp_http_answer e = call(f, "GET", "/sallyport/export", SP_STR(""), NULL);
+    assert_false(at(apply(f, "", sp_arena_dup(f->arena, e.body).p, 200), "changed")->boolean);
+    a = apply(f, "", "_format_version: \"3.0\"\n_workspace: team\n", 200);
+    assert_int_equal(at(a, "changes")->num, 1);
+    says(at(a, "changes")->items[0], "change", "delete");
+    assert_int_equal(at(get(f, "/services", 200), "data")->num, 2);
+}
+
 static void an_export_applies_to_the_same_state(void **state)
 {
     struct fixture *f = *state;
@@ -130,6 +151,7 @@ int main(void)
         TEST(apply_commits_once_and_publishes),
         TEST(apply_tells_what_it_does_to_handshakes),
         TEST(a_file_replaces_the_whole_state_and_rollback_brings_it_back),
+        TEST(a_file_speaks_for_its_own_workspaces_only),
         TEST(an_export_applies_to_the_same_state),
         TEST(a_restart_finds_what_was_committed),
     };
