@@ -240,8 +240,8 @@ static void explain_says_why(void **state)
     static const char *const parts[] = {
         "{\"sni\":\"A.test.\",\"asks\":true,\"matched\":\"a.test\",\"ca_names\":[\"CN=CA A\"],\"ca_names_bytes\":",
         "\"certificate\":null,\"because\":[{\"plugin\":\"mtls-auth\",\"plugin_id\":\"",
-        "\"scope\":\"service\",\"service\":\"s\",\"route\":\"r\",\"workspace\":\"default\",\"sends_names\":true,"
-        "\"reason\":\"route r names this SNI\"}]}"};
+        ("\"scope\":\"service\",\"service\":\"s\",\"route\":\"r\",\"workspace\":\"default\",\"sends_names\":true,"
+         "\"reason\":\"route r names this SNI\"}]}")};
     for (int i = 0; i < 3; i++)
         if (!memmem(b.p + b.off, b.len, parts[i], strlen(parts[i])))
             fail_msg("%s\nnot in\n%.*s", parts[i], SP_FMT(sp_buf_str(&b)));
