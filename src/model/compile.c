@@ -255,6 +255,7 @@ sp_result sp_compile(struct sp_arena *a, const struct sp_model *m, struct sp_res
     *out = NULL;
     sp_handshake_compile(a, m, &map, problems);
     sp_handshake_lint(a, m, &map, problems);
+    sp_config_lint(a, m, problems);
     if (problems->num_errors > errors)
         return (sp_result){SP_E_LIMIT};
     emit_all(&o, SP_CA_CERTIFICATES, SALLYPORT__V1__KIND__CA_CERTIFICATE);

@@ -15,6 +15,11 @@ void sp_handshake_compile(struct sp_arena *a, const struct sp_model *m, struct s
 void sp_handshake_lint(struct sp_arena *a, const struct sp_model *m, const struct sp_handshake_map *map,
                        struct sp_problems *problems);
 
+/* What is accepted because Kong knows it, and not done by this release; consumers that plugins name and that are not
+ * there.
+ */
+void sp_config_lint(struct sp_arena *a, const struct sp_model *m, struct sp_problems *problems);
+
 /* Whether a data plane runs it: itself enabled, and what it is attached to. */
 bool sp_route_runs(const struct sp_model *m, const Sallyport__V1__Route *r);
 bool sp_plugin_runs(const struct sp_model *m, const Sallyport__V1__Plugin *p);

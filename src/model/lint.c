@@ -2,6 +2,8 @@
 #include "model/handshake.h"
 
 #include "base/names.h"
+#include "model/build.h"
+#include "model/rules.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -86,4 +88,75 @@ void sp_handshake_lint(struct sp_arena *a, const struct sp_model *m, const struc
                     "'%.*s' "
                     "is not; an HTTP/2 client may use one connection for both and is then answered 421",
                     SP_FMT(all[i].certificate->id), SP_FMT(all[i].asked), SP_FMT(all[i].spared));
+}
+
+/* --- what this release does not do --- */
+
+#define SERVED "http https grpc grpcs"
+
+static void lint_route(const struct sp_entity *e, struct sp_problems *problems)
+{
+    const Sallyport__V1__Route *r = (const Sallyport__V1__Route *)e->message;
+    for (size_t i = 0; i < r->n_protocols; i++)
+        if (!sp_words_have(SERVED, sp_str_z(r->protocols[i])))
+            sp_lint(problems, e, SP_PROBLEM_WARNING, "not_served",
+                    "protocol %s is not served by this release: nothing reaches the route that way", r->protocols[i]);
+    if (r->path_handling && strcmp(r->path_handling, "v1") == 0)
+        sp_lint(problems, e, SP_PROBLEM_WARNING, "not_served",
+                "path_handling v1 is not there: paths are joined as with v0");
+}
+
+static void lint_service(const struct sp_entity *e, struct sp_problems *problems)
+{
+    const Sallyport__V1__Service *s = (const Sallyport__V1__Service *)e->message;
+    if (!sp_words_have(SERVED, sp_str_z(s->protocol)))
+        sp_lint(problems, e, SP_PROBLEM_WARNING, "not_served", "protocol %s is not served by this release",
+                s->protocol);
+}
+
+static void lint_upstream(const struct sp_entity *e, struct sp_problems *problems)
+{
+    const Sallyport__V1__Upstream *u = (const Sallyport__V1__Upstream *)e->message;
+    if (u->algorithm && strcmp(u->algorithm, "round-robin") != 0)
+        sp_lint(problems, e, SP_PROBLEM_WARNING, "not_served",
+                "algorithm %s is not there yet: targets are picked round-robin", u->algorithm);
+}
+
+/* Ids, and names with their workspace. */
+static struct sp_map *known_consumers(struct sp_arena *a, const struct sp_model *m)
+{
+    struct sp_map *known = sp_map_new(a, 2 * m->num[SP_CONSUMERS]);
+    for (size_t i = 0; i < m->num[SP_CONSUMERS]; i++) {
+        struct sp_entity *e = &m->entities[SP_CONSUMERS][i];
+        sp_map_put(known, sp_scoped_key(a, e->ws, e->id), e);
+        if (e->key.len)
+            sp_map_put(known, sp_scoped_key(a, e->ws, e->key), e);
+    }
+    return known;
+}
+
+static void lint_consumer(struct sp_arena *a, const struct sp_entity *e, const struct sp_map *known, const char *field,
+                          const char *then, struct sp_problems *problems)
+{
+    const ProtobufCFieldDescriptor *f = sp_msg_oneof(e->message);
+    struct sp_str name = f ? sp_msg_string(*(ProtobufCMessage **)sp_msg_at(e->message, f), field) : SP_STR("");
+    if (name.len && !sp_map_get(known, sp_scoped_key(a, e->ws, name)))
+        sp_lint(problems, e, SP_PROBLEM_WARNING, "unknown_consumer", "%s '%.*s' is no consumer: %s", field,
+                SP_FMT(name), then);
+}
+
+void sp_config_lint(struct sp_arena *a, const struct sp_model *m, struct sp_problems *problems)
+{
+    const struct sp_map *known = known_consumers(a, m);
+    for (size_t i = 0; i < m->num[SP_ROUTES]; i++)
+        lint_route(&m->entities[SP_ROUTES][i], problems);
+    for (size_t i = 0; i < m->num[SP_SERVICES]; i++)
+        lint_service(&m->entities[SP_SERVICES][i], problems);
+    for (size_t i = 0; i < m->num[SP_UPSTREAMS]; i++)
+        lint_upstream(&m->entities[SP_UPSTREAMS][i], problems);
+    for (size_t i = 0; i < m->num[SP_PLUGINS]; i++) {
+        const struct sp_entity *e = &m->entities[SP_PLUGINS][i];
+        lint_consumer(a, e, known, "anonymous", "requests that would be its own are answered 500", problems);
+        lint_consumer(a, e, known, "default_consumer", "requests that would be its own are answered 401", problems);
+    }
 }

@@ -288,6 +288,23 @@ static void mixed_policies_are_noticed(void **state)
     assert_int_equal(w->problems.num_warnings, 0);
 }
 
+static void what_is_not_done_is_said(void **state)
+{
+    struct world *w = *state;
+    compile(w, "services: [{name: s, host: h, protocol: tcp}]\n"
+               "routes: [{name: r, protocols: [tls], snis: [a.test]}, {name: q, paths: [/], path_handling: v1}]\n"
+               "upstreams: [{name: u, algorithm: latency}]\nconsumers: [{username: guest}]\n"
+               "plugins: [{name: key-auth, config: {anonymous: guest}}, {name: key-auth, route: q, config: {anonymous: "
+               "gest}}]\n");
+    assert_int_equal(w->problems.num_warnings, 5);
+    static const char *const parts[] = {
+        "protocol tcp is not served", "protocol tls is not served", "path_handling v1",
+        "algorithm latency is not there yet",
+        "anonymous 'gest' is no consumer: requests that would be its own are answered 500"};
+    for (int i = 0; i < 5; i++)
+        assert_non_null(strstr(problems_text(w).p, parts[i]));
+}
+
 static void ca_names_have_a_limit(void **state)
 {
     struct world *w = *state;
@@ -387,6 +404,7 @@ int main(void)
         model_test(explain_says_why),
         model_test(everybody_is_asked_only_with_a_warning),
         model_test(mixed_policies_are_noticed),
+        model_test(what_is_not_done_is_said),
         model_test(ca_names_have_a_limit),
         model_test(one_name_is_sent_once),
         model_test(effects_are_told),
