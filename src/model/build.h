@@ -17,6 +17,7 @@ struct sp_builder {
     struct sp_entity_list kinds[SP_NUM_ENTITY_KINDS];
     struct sp_map *by_id[SP_NUM_ENTITY_KINDS];  /* id -> struct sp_entity */
     struct sp_map *by_key[SP_NUM_ENTITY_KINDS]; /* workspace, NUL, endpoint key -> struct sp_entity */
+    struct sp_map *copies;                      /* content of nameless entities -> how many say that */
     Sallyport__V1__Settings *settings;
     struct sp_map
         *parents; /* address of a Ref -> the struct sp_entity it means, for nested entities without an id yet */

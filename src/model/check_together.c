@@ -142,41 +142,49 @@ void sp_check_unique(struct sp_builder *b)
 
 /* --- plugins against routes --- */
 
-static bool share_protocol(const Sallyport__V1__Plugin *p, const Sallyport__V1__Route *r)
+static unsigned protocols_of(char *const *v, size_t num)
 {
-    for (size_t i = 0; i < p->n_protocols; i++)
-        for (size_t j = 0; j < r->n_protocols; j++)
-            if (strcmp(p->protocols[i], r->protocols[j]) == 0)
-                return true;
-    return false;
+    static const char *const words[] = {"http", "https",           "grpc", "grpcs", "tcp", "tls",
+                                        "udp",  "tls_passthrough", "ws",   "wss"};
+    unsigned bits = 0;
+    for (size_t i = 0; i < num; i++)
+        for (unsigned w = 0; w < sizeof words / sizeof *words; w++)
+            if (strcmp(v[i], words[w]) == 0)
+                bits |= 1u << w;
+    return bits;
 }
 
-static void check_against_service(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__Plugin *p)
+/* Service id -> protocols of all its routes together. */
+static struct sp_map *protocols_of_services(struct sp_builder *b)
 {
-    bool any = false;
+    struct sp_map *all = sp_map_new(b->arena, b->kinds[SP_SERVICES].num);
     for (size_t i = 0; i < b->kinds[SP_ROUTES].num; i++) {
         const Sallyport__V1__Route *r = (const Sallyport__V1__Route *)b->kinds[SP_ROUTES].v[i]->message;
-        if (strcmp(id_of(r->service), p->service->id) != 0)
-            continue;
-        any = true;
-        if (share_protocol(p, r))
-            return;
+        unsigned *bits = sp_map_get(all, sp_str_z(id_of(r->service)));
+        if (!bits) {
+            bits = SP_NEW(b->arena, unsigned);
+            sp_map_put(all, sp_str_z(id_of(r->service)), bits);
+        }
+        *bits |= protocols_of(r->protocols, r->n_protocols);
     }
-    if (any)
-        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "protocols",
-                          "must match the protocols of at least one route pointing to this Plugin's service");
+    return all;
 }
 
 void sp_check_plugins(struct sp_builder *b)
 {
+    struct sp_map *services = protocols_of_services(b);
     for (size_t i = 0; i < b->kinds[SP_PLUGINS].num; i++) {
         const struct sp_entity *e = b->kinds[SP_PLUGINS].v[i];
         const Sallyport__V1__Plugin *p = (const Sallyport__V1__Plugin *)e->message;
         const struct sp_entity *route = sp_map_get(b->by_id[SP_ROUTES], sp_str_z(id_of(p->route)));
-        if (route && !share_protocol(p, (const Sallyport__V1__Route *)route->message))
+        const Sallyport__V1__Route *r = route ? (const Sallyport__V1__Route *)route->message : NULL;
+        const unsigned *service = p->route ? NULL : sp_map_get(services, sp_str_z(id_of(p->service)));
+        unsigned bits = protocols_of(p->protocols, p->n_protocols);
+        if (r && !(bits & protocols_of(r->protocols, r->n_protocols)))
             sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "protocols",
                               "must match the associated route's protocols");
-        else if (!p->route && *id_of(p->service))
-            check_against_service(b, e, p);
+        else if (p->service && service && !(bits & *service))
+            sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "protocols",
+                              "must match the protocols of at least one route pointing to this Plugin's service");
     }
 }

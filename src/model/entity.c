@@ -94,6 +94,8 @@ struct sp_problem *sp_entity_problem(struct sp_builder *b, const struct sp_entit
 {
     char text[900];
     va_list ap;
+    if (sp_problems_full(b->problems, severity))
+        return sp_problems_add(b->problems, severity, code, SP_STR(""), "%s", code);
     va_start(ap, fmt);
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);

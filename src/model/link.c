@@ -263,6 +263,18 @@ static struct sp_str id_key(struct sp_builder *b, const struct sp_entity *e)
     }
 }
 
+/* Two nameless entities that say the same are two: the second is counted. */
+static struct sp_str count_copies(struct sp_builder *b, const struct sp_entity *e, struct sp_str key)
+{
+    struct sp_str whole = sp_arena_printf(b->arena, "%s:%.*s", sp_entity_info(e->kind)->plural, SP_FMT(key));
+    unsigned *num = sp_map_get(b->copies, whole);
+    if (!num) {
+        num = SP_NEW(b->arena, unsigned);
+        sp_map_put(b->copies, whole, num);
+    }
+    return ++*num == 1 ? key : sp_arena_printf(b->arena, "%.*s:%u", SP_FMT(key), *num);
+}
+
 static void give_id(struct sp_builder *b, struct sp_entity *e)
 {
     const ProtobufCFieldDescriptor *f = sp_msg_field(e->message->descriptor, "id");
@@ -278,11 +290,10 @@ static void give_id(struct sp_builder *b, struct sp_entity *e)
             const struct sp_entity *w = sp_builder_find(b, SP_WORKSPACES, SP_STR(""), e->ws);
             key = sp_arena_printf(b->arena, "%.*s:%.*s", SP_FMT(key), SP_FMT(w ? w->id : e->ws));
         }
+        if (!e->key.len && (e->kind == SP_ROUTES || e->kind == SP_SERVICES))
+            key = count_copies(b, e, key);
         entity_namespace(sp_entity_info(e->kind)->plural, space);
         sp_uuid5(space, key, id);
-        /* two nameless entities that say the same: the second is counted */
-        for (unsigned n = 2; !e->key.len && e->kind == SP_ROUTES && sp_map_get(b->by_id[e->kind], sp_str(id, 36)); n++)
-            sp_uuid5(space, sp_arena_printf(b->arena, "%.*s:%u", SP_FMT(key), n), id);
     }
     e->id = sp_arena_dup(b->arena, sp_str(id, 36));
     *(char **)sp_msg_at(e->message, f) = (char *)(uintptr_t)e->id.p;

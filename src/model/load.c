@@ -11,6 +11,7 @@ void sp_builder_init(struct sp_builder *b, struct sp_arena *a, struct sp_str fil
     *b = (struct sp_builder){.arena = a, .problems = problems, .file = sp_arena_dup(a, file), .now = now};
     b->parents = sp_map_new(a, 64);
     b->spoken_for = sp_map_new(a, 4);
+    b->copies = sp_map_new(a, 64);
     b->settings = (Sallyport__V1__Settings *)sp_msg_new(a, &sallyport__v1__settings__descriptor);
 }
 

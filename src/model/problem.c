@@ -9,11 +9,30 @@ void sp_problems_init(struct sp_problems *p, struct sp_arena *a)
     p->last = &p->first;
 }
 
+bool sp_problems_full(const struct sp_problems *p, enum sp_severity severity)
+{
+    return (severity == SP_PROBLEM_ERROR ? p->num_errors : p->num_warnings) >= SP_PROBLEMS_MAX;
+}
+
+/* A hostile file may have a million errors: nobody reads them, and each costs memory. */
+static struct sp_problem *only_count(struct sp_problems *p, enum sp_severity severity)
+{
+    if (severity == SP_PROBLEM_ERROR)
+        p->num_errors++;
+    else
+        p->num_warnings++;
+    if (!p->spare)
+        p->spare = SP_NEW(p->arena, struct sp_problem);
+    return p->spare;
+}
+
 struct sp_problem *sp_problems_add(struct sp_problems *p, enum sp_severity severity, const char *code,
                                    struct sp_str path, const char *fmt, ...)
 {
     char text[1024];
     va_list ap;
+    if (sp_problems_full(p, severity))
+        return only_count(p, severity);
     va_start(ap, fmt);
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
@@ -54,6 +73,10 @@ void sp_problems_print(const struct sp_problems *p, struct sp_buf *out)
         print_one(one, out);
         sp_buf_putc(out, '\n');
     }
+    if (p->num_errors > SP_PROBLEMS_MAX)
+        sp_buf_printf(out, "... and %zu more errors\n", p->num_errors - SP_PROBLEMS_MAX);
+    if (p->num_warnings > SP_PROBLEMS_MAX)
+        sp_buf_printf(out, "... and %zu more warnings\n", p->num_warnings - SP_PROBLEMS_MAX);
 }
 
 sp_result sp_problems_result(const struct sp_problems *p, struct sp_error *err)

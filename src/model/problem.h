@@ -17,14 +17,20 @@ struct sp_problem {
     struct sp_str text;    /* for people: "unknown field 'hots', did you mean 'hosts'?" */
 };
 
+/* Of each severity so many are kept; those after them are only counted. */
+enum { SP_PROBLEMS_MAX = 1000 };
+
 struct sp_problems {
     struct sp_arena *arena; /* where the texts live */
     struct sp_problem *first, **last;
     size_t num_errors, num_warnings;
+    struct sp_problem *spare; /* what sp_problems_add returns when it keeps nothing */
 };
 void sp_problems_init(struct sp_problems *p, struct sp_arena *a);
+/* Never NULL, so that the caller can add the place. */
 struct sp_problem *sp_problems_add(struct sp_problems *p, enum sp_severity severity, const char *code,
                                    struct sp_str path, const char *fmt, ...) SP_PRINTF(5, 6);
+bool sp_problems_full(const struct sp_problems *p, enum sp_severity severity);
 /* One line each: "file:line:column: error: path: text". */
 void sp_problems_print(const struct sp_problems *p, struct sp_buf *out);
 /* The first error as an sp_error ("... and 3 more"). */

@@ -76,8 +76,9 @@ static struct sp_str place_path(struct sp_reader *r, const struct place *at)
 static void problem(struct sp_reader *r, const char *code, const struct place *at, const struct sp_node *n,
                     struct sp_str text)
 {
-    struct sp_problem *p =
-        sp_problems_add(r->problems, SP_PROBLEM_ERROR, code, place_path(r, at), "%.*s", SP_FMT(text));
+    bool full = sp_problems_full(r->problems, SP_PROBLEM_ERROR);
+    struct sp_str path = full ? SP_STR("") : place_path(r, at);
+    struct sp_problem *p = sp_problems_add(r->problems, SP_PROBLEM_ERROR, code, path, "%.*s", SP_FMT(text));
     p->file = r->file;
     p->line = n->line;
     p->column = n->column;

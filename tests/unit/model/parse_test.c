@@ -114,6 +114,22 @@ static void limits_hold_before_memory_is_taken(void **state)
     assert_non_null(strstr(problems_text(w).p, "aliases multiply this file beyond all measure"));
 }
 
+static void many_errors_are_counted_not_kept(void **state)
+{
+    struct world *w = *state;
+    struct sp_buf SP_AUTO(sp_buf_fini) b = {0};
+    sp_buf_printf(&b, "_format_version: \"3.0\"\nservices:\n");
+    for (int i = 0; i < 100000; i++)
+        sp_buf_printf(&b, "- {x: 1}\n");
+    assert_true(sp_failed(parse_str(w, sp_buf_str(&b))));
+    assert_int_equal(w->problems.num_errors, 200000); /* unknown field; host is missing */
+    size_t kept = 0;
+    for (const struct sp_problem *p = w->problems.first; p; p = p->next)
+        kept++;
+    assert_int_equal(kept, SP_PROBLEMS_MAX);
+    assert_non_null(strstr(problems_text(w).p, "... and 199000 more errors\n"));
+}
+
 static void values_are_checked_in_kongs_words(void **state)
 {
     struct world *w = *state;
@@ -385,6 +401,7 @@ int main(void)
         model_test(references_must_resolve),
         model_test(syntax_errors_have_a_place),
         model_test(limits_hold_before_memory_is_taken),
+        model_test(many_errors_are_counted_not_kept),
         model_test(values_are_checked_in_kongs_words),
         model_test(routes_are_checked_in_kongs_words),
         model_test(plugins_are_checked),
