@@ -223,6 +223,11 @@ static const struct sp_rule correlation_id_config_rules[] = {
     {"generator", .one_of = "uuid uuid#counter"},
 };
 
+static const struct sp_rule request_size_limiting_config_rules[] = {
+    {"allowed_payload_size", .bounded = true, .min = 0, .max = INT32_MAX},
+    {"size_unit", .one_of = "megabytes kilobytes bytes"},
+};
+
 #define ROWS(desc, table)                                                                                              \
     {                                                                                                                  \
         &sallyport__v1__##desc##__descriptor, table##_rules, sizeof(table##_rules) / sizeof(struct sp_rule)            \
@@ -258,6 +263,7 @@ static const struct {
     ROWS(ip_restriction_config, ip_restriction_config),
     ROWS(request_termination_config, request_termination_config),
     ROWS(correlation_id_config, correlation_id_config),
+    ROWS(request_size_limiting_config, request_size_limiting_config),
 };
 
 const struct sp_rule *sp_rules_of(const ProtobufCMessageDescriptor *d, size_t *num)
@@ -307,6 +313,11 @@ static const struct sp_plugin_info plugins[] = {
      .on_consumer = true},
     {.name = "request-termination",
      .priority = 2,
+     .protocols = HTTP_PROTOCOLS,
+     .allowed = HTTP_PROTOCOLS " ws wss",
+     .on_consumer = true},
+    {.name = "request-size-limiting",
+     .priority = 951,
      .protocols = HTTP_PROTOCOLS,
      .allowed = HTTP_PROTOCOLS " ws wss",
      .on_consumer = true},

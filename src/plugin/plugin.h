@@ -61,6 +61,8 @@ struct dp_call {
     struct sp_str client_ip;          /* text: the client's address after trusted_ips and real_ip rules */
     bool peer_trusted;                /* the TCP peer itself is in trusted_ips */
     bool grpc;
+    bool limits_body;                 /* set by a plugin: a body of more than body_limit bytes is answered with 413 while it comes */
+    uint64_t body_limit;
 
     /* authentication context (kong-behaviour 1.0) */
     const struct dp_consumer *consumer;

@@ -1,8 +1,17 @@
 #include "plugin/kinds.h"
 
 const struct dp_plugin_kind *const dp_plugin_kinds[] = {
-    &dp_acl,       &dp_correlation_id,      &dp_header_cert_auth,       &dp_ip_restriction,       &dp_key_auth,
-    &dp_mtls_auth, &dp_request_termination, &dp_tls_handshake_modifier, &dp_tls_metadata_headers, NULL,
+    &dp_acl,
+    &dp_correlation_id,
+    &dp_header_cert_auth,
+    &dp_ip_restriction,
+    &dp_key_auth,
+    &dp_mtls_auth,
+    &dp_request_size_limiting,
+    &dp_request_termination,
+    &dp_tls_handshake_modifier,
+    &dp_tls_metadata_headers,
+    NULL,
 };
 
 const struct dp_plugin_kind *dp_plugin_kind_of(Sallyport__V1__Plugin__ConfigCase config_case)

@@ -318,11 +318,28 @@ static void after_body_write(struct dp_exchange *x, size_t n)
         x->down->pause(x, true);
 }
 
+/* A plugin's measure for bodies whose length nobody announced. */
+static void refuse_body(struct dp_exchange *x)
+{
+    x->request_done = false;
+    if (!x->response_started) {
+        dp_exchange_reply(x, 413, "Request size limit exceeded");
+        return;
+    }
+    settle(x);
+    x->down->abort(x);
+}
+
 void dp_exchange_data(struct dp_exchange *x, struct sp_str bytes, bool end)
 {
     x->request_done = end;
     if (!x->up) { /* answered already: the rest is read and dropped */
         credit(x, bytes.len);
+        return;
+    }
+    x->body_in += bytes.len;
+    if (x->call.limits_body && x->body_in > x->call.body_limit && !x->tunnel) {
+        refuse_body(x);
         return;
     }
     if (bytes.len) {

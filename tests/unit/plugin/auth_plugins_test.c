@@ -325,6 +325,40 @@ static void request_termination(void **state)
     assert_true(refuses(l, &dp_request_termination, &c, "config.status_code"));
 }
 
+static void request_size_limiting(void **state)
+{
+    struct lab *l = *state;
+    Sallyport__V1__RequestSizeLimitingConfig c = SALLYPORT__V1__REQUEST_SIZE_LIMITING_CONFIG__INIT;
+    c.allowed_payload_size = 2;
+    c.size_unit = (char *)"kilobytes";
+    const void *i = ready(l, &dp_request_size_limiting, &c);
+    struct request *r = with_method(l, "POST");
+    r->head.has_length = true;
+    r->head.content_length = 2048;
+    assert_int_equal(dp_request_size_limiting.access(i, &r->call), DP_NEXT);
+    r->head.content_length = 2049;
+    dp_request_size_limiting.access(i, &r->call);
+    answers(r, 413, "Request size limit exceeded");
+    r = with_method(l, "POST");
+    r->head.has_length = r->head.expect_continue = true;
+    r->head.content_length = UINT64_MAX;
+    dp_request_size_limiting.access(i, &r->call);
+    answers(r, 417, "Request size limit exceeded");
+    r = with_method(l, "POST");
+    assert_int_equal(dp_request_size_limiting.access(i, &r->call), DP_NEXT);
+    assert_true(r->call.limits_body);
+    assert_int_equal(r->call.body_limit, 2048);
+    request_free(r);
+    c.require_content_length = true;
+    r = with_method(l, "POST");
+    dp_request_size_limiting.access(ready(l, &dp_request_size_limiting, &c), &r->call);
+    answers(r, 411, "A valid Content-Length header is required");
+    c.size_unit = (char *)"acres";
+    assert_true(refuses(l, &dp_request_size_limiting, &c, "config.size_unit"));
+    c.allowed_payload_size = -1;
+    assert_true(refuses(l, &dp_request_size_limiting, &c, "config.allowed_payload_size"));
+}
+
 static void correlation_id(void **state)
 {
     struct lab *l = *state;
@@ -510,6 +544,7 @@ int main(void)
         TEST(networks),
         TEST(ip_restriction),
         TEST(request_termination),
+        TEST(request_size_limiting),
         TEST(correlation_id),
         TEST(queries),
         TEST(authentications_together),
