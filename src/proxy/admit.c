@@ -128,13 +128,26 @@ static void redirect_to_https(struct dp_exchange *x)
     dp_exchange_reply(x, 426, "Please use HTTPS protocol");
 }
 
+/* A trusted peer says, once and nothing else, that the client came by https (kong-behaviour 6.3). */
+static bool is_believed_https(const struct dp_exchange *x)
+{
+    const struct sp_fields *f = &x->request.fields;
+    unsigned said = 0, https = 0;
+    for (uint32_t i = 0; x->conn->trusted && i < f->len; i++)
+        if (f->v[i].id == SP_FIELD_X_FORWARDED_PROTO && !f->v[i].removed) {
+            said++;
+            https += sp_str_ieq(f->v[i].value, SP_STR("https"));
+        }
+    return said == 1 && https == 1;
+}
+
 /* What the route demands of the protocol (kong-behaviour 6.4). False: answered. */
 static bool protocol_fits(struct dp_exchange *x)
 {
     const Sallyport__V1__Route *r = x->route->conf;
     bool grpc_route = has_protocol(r, "grpc") || has_protocol(r, "grpcs");
     bool tls = x->conn->tls != NULL;
-    if (!grpc_route && !tls && !has_protocol(r, "http")) {
+    if (!grpc_route && !tls && !has_protocol(r, "http") && !is_believed_https(x)) {
         redirect_to_https(x);
         return false;
     }

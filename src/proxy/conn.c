@@ -17,7 +17,7 @@ static void on_ready(struct sp_watch *w, int events);
 static void on_deadline(struct sp_deadline *d)
 {
     struct dp_conn *c = (struct dp_conn *)(void *)((char *)d - offsetof(struct dp_conn, deadline));
-    if (c->state == DP_CONN_OPEN)
+    if (c->state == DP_CONN_OPEN && !c->close_after_flush)
         c->protocol->deadline(c);
     else
         dp_conn_close(c);
@@ -299,6 +299,7 @@ void dp_conn_finish(struct dp_conn *c, bool linger)
         return;
     c->close_after_flush = true;
     c->linger = linger;
+    dp_conn_set_deadline(c, c->worker->options->body_ms);
     dp_conn_dirty(c);
 }
 

@@ -4,7 +4,10 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-enum { MAX_EARLY = 65536 }; /* bytes of pipelined requests that may wait */
+enum {
+    MAX_EARLY = 65536, /* bytes of pipelined requests that may wait */
+    MAX_AT_ONCE = 32,  /* requests that are begun before what they left behind is cleared away */
+};
 
 static const struct dp_down_ops ops;
 
@@ -19,7 +22,7 @@ static bool wants_bytes(const struct dp_conn *c)
 
 static void pause_when_full(struct dp_conn *c)
 {
-    if (c->x && c->in.len > MAX_EARLY)
+    if ((c->x || dp_conn_blocked(c)) && c->in.len > MAX_EARLY)
         dp_conn_pause(c, true);
 }
 
@@ -39,12 +42,18 @@ static void resume(struct sp_deferred *d)
     pause_when_full(c);
 }
 
-static void wait_for_request(struct dp_conn *c)
+/* Bytes that have waited get their turn, after what was to be sent before them. */
+static void resume_later(struct dp_conn *c)
 {
-    dp_conn_set_deadline(c, c->worker->options->idle_ms);
     dp_conn_pause(c, false);
     if (c->in.len)
         sp_loop_defer(c->worker->loop, &c->resume);
+}
+
+static void wait_for_request(struct dp_conn *c)
+{
+    dp_conn_set_deadline(c, c->worker->options->idle_ms);
+    resume_later(c);
 }
 
 static void h1_open(struct dp_conn *c)
@@ -85,6 +94,8 @@ static void h1_respond(struct dp_exchange *x, struct sp_response_head *head, boo
     if (!sp_h1_write_response(dp_conn_stage(c), head, is_http10(x)))
         dp_conn_close(c); /* something in it does not pass the gate: the client gets nothing rather than that */
     dp_conn_dirty(c);
+    if (x->tunnel && c->in.len) /* bytes that came before the 101 are the tunnel's first */
+        resume_later(c);
 }
 
 static bool h1_data(struct dp_exchange *x, struct sp_str bytes)
@@ -206,10 +217,23 @@ static bool take_body(struct dp_conn *c, struct dp_exchange *x, struct sp_str *b
     return c->state == DP_CONN_OPEN;
 }
 
+/* No new request for a client that does not take the answers to the last ones; and not more at a time than can be
+ * cleared away (answers of our own come at once, so a pipeline would run through in one turn). */
+static bool may_begin(struct dp_conn *c, unsigned *begun)
+{
+    if (dp_conn_blocked(c))
+        return false;
+    if (++*begun <= MAX_AT_ONCE)
+        return true;
+    sp_loop_defer(c->worker->loop, &c->resume);
+    return false;
+}
+
 /* Uses what it can; what is left in *bytes belongs to a head that is not whole or to a request whose turn has not come.
  */
 static void take(struct dp_conn *c, struct sp_str *bytes)
 {
+    unsigned begun = 0;
     while (bytes->len && wants_bytes(c)) {
         struct dp_exchange *x = c->x;
         if (x && x->tunnel) {
@@ -217,7 +241,7 @@ static void take(struct dp_conn *c, struct sp_str *bytes)
             *bytes = sp_str_skip(*bytes, bytes->len);
             return;
         }
-        if (x && x->request_done)
+        if (x ? x->request_done : !may_begin(c, &begun))
             break;
         if (!(x ? take_body(c, x, bytes) : take_head(c, bytes)))
             break;
@@ -253,6 +277,8 @@ static void h1_unblocked(struct dp_conn *c)
 {
     if (c->x)
         dp_exchange_unblocked(c->x);
+    else
+        resume_later(c);
 }
 
 static void h1_deadline(struct dp_conn *c)
@@ -268,12 +294,12 @@ static void h1_deadline(struct dp_conn *c)
         dp_exchange_reply(x, 408, NULL);
         return;
     }
-    if (!x)
-        dp_count(&c->worker->counters.idle_closed, 1);
-    if (x)
+    if (x || dp_conn_blocked(c)) {
         dp_conn_close(c);
-    else
-        dp_conn_finish(c, false);
+        return;
+    }
+    dp_count(&c->worker->counters.idle_closed, 1);
+    dp_conn_finish(c, false);
 }
 
 static void h1_drain(struct dp_conn *c)

@@ -207,6 +207,11 @@ void dp_exchange_reply(struct dp_exchange *x, unsigned status, const char *messa
     struct sp_str content_type = {0}, body = {0};
     if (x->up)
         dp_up_finish(SP_TAKE(x->up), false);
+    if (x->response_started) { /* one answer is enough: a second would be the next request's */
+        settle(x);
+        x->down->abort(x);
+        return;
+    }
     x->status = status == 494 || status == 431 ? 400 : status; /* as nginx and so Kong answer too large a head */
     if (!message)
         message = dp_reply_text(status);
@@ -418,6 +423,12 @@ static void respond_interim(struct dp_exchange *x, struct sp_response_head *h)
     x->down->respond(x, h, false);
 }
 
+/* Only what the client asked for, and only when its request is whole: the rest of a body is not the tunnel's. */
+static bool may_tunnel(const struct dp_exchange *x, const struct sp_response_head *h)
+{
+    return x->request.upgrade.len && x->request.version == SP_HTTP_11 && x->request_done && h->upgrade.len;
+}
+
 static void on_up_response(void *owner, struct sp_response_head *h)
 {
     struct dp_exchange *x = owner;
@@ -425,8 +436,8 @@ static void on_up_response(void *owner, struct sp_response_head *h)
         respond_interim(x, h);
         return;
     }
-    if (h->status == 101 && (!x->request.upgrade.len || x->request.version == SP_HTTP_2 || !h->upgrade.len)) {
-        dp_exchange_reply(x, 502, NULL); /* only what the client asked for may become a tunnel */
+    if (h->status == 101 && !may_tunnel(x, h)) {
+        dp_exchange_reply(x, 502, NULL);
         return;
     }
     x->state = DP_EX_RESPOND;

@@ -36,8 +36,8 @@ struct dp_exchange {
     struct dp_upconn *up;
     uint8_t state; /* enum dp_exchange_state */
     bool request_done, head_request, up_chunked, response_started, body_forwarded, grpc, down_blocked, counted;
-    bool tunnel;             /* 101: bytes both ways from here on */
-    bool response_ended;     /* h2: END_STREAM is sent or on its way */
+    bool tunnel;                            /* 101: bytes both ways from here on */
+    bool response_ended;                    /* h2: END_STREAM is sent or on its way */
     bool keep, down_chunked, ends_by_close; /* h1: the connection goes on afterwards; how the body is framed */
     uint32_t tries;
     size_t up_head; /* bytes of the request head in the upstream's buffer */
