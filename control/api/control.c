@@ -193,15 +193,7 @@ sp_result cp_control_plan_file(struct cp_control *c, struct sp_arena *a, struct 
     plan->after = cp_config_new(v, num, settings_of(a, all ? m : c->current->model), m);
     sp_result r = compare(c, a, plan, err);
     if (parsed.first) { /* warnings of the text itself (an expired CA) come before those of the whole */
-        for (struct sp_problem *p = plan->after->problems.first; p; p = p->next) {
-            struct sp_problem *copy = SP_NEW(a, struct sp_problem);
-            *copy = *p;
-            copy->next = NULL;
-            *parsed.last = copy;
-            parsed.last = &copy->next;
-            parsed.num_errors += p->severity == SP_PROBLEM_ERROR;
-            parsed.num_warnings += p->severity == SP_PROBLEM_WARNING;
-        }
+        sp_problems_merge(&parsed, &plan->after->problems);
         plan->problems = SP_NEW(a, struct sp_problems);
         *plan->problems = parsed;
     }

@@ -35,10 +35,10 @@ void sp_name_workspace(struct sp_builder *b, const char *name); /* makes it when
 void sp_flatten_end(struct sp_builder *b); /* consumers' groups into the groups; the workspaces that are named */
 
 /* In this order; each works on what the one before left, and adds problems. */
-void sp_check_fields(struct sp_builder *b); /* each message by itself: rules.c, and what several fields say together */
 void sp_check_certificates(struct sp_builder *b);
 void sp_link(
     struct sp_builder *b); /* references to ids, ids for entities without one, index; duplicates are problems */
+void sp_check_fields(struct sp_builder *b); /* each message by itself: rules.c, and what several fields say together */
 void sp_check_unique(struct sp_builder *b);
 /* What several fields of a plugin's config say together. */
 void sp_check_config(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__Plugin *p);

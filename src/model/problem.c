@@ -51,6 +51,26 @@ struct sp_problem *sp_problems_add(struct sp_problems *p, enum sp_severity sever
     return one;
 }
 
+static bool is_said(const struct sp_problems *p, const struct sp_problem *one)
+{
+    for (const struct sp_problem *q = p->first; q; q = q->next)
+        if (strcmp(q->code, one->code) == 0 && sp_str_eq(q->entity, one->entity) && sp_str_eq(q->text, one->text))
+            return true;
+    return false;
+}
+
+void sp_problems_merge(struct sp_problems *into, const struct sp_problems *from)
+{
+    for (const struct sp_problem *p = from->first; p; p = p->next) {
+        if (is_said(into, p))
+            continue;
+        struct sp_problem *copy = sp_problems_add(into, p->severity, p->code, SP_STR(""), "%s", "");
+        struct sp_problem *next = copy->next;
+        *copy = *p;
+        copy->next = next;
+    }
+}
+
 static void print_one(const struct sp_problem *one, struct sp_buf *out)
 {
     if (one->file.len)
