@@ -243,3 +243,69 @@ http {{ {temp} log_format c '$connection $connection_requests $request $status';
                 return False
         poll(look, lambda: f"nginx listens: {(self.folder / 'error.log').read_text()}")
         return self
+
+
+class Control(Program):
+    """sallyport-control with a store in its folder. pki: the folder of `sallyctl pki`."""
+
+    def __init__(self, folder, pki, more=(), name="control", admin=0, cluster=0):
+        folder = pathlib.Path(folder)
+        self.ports_file = folder / f"{name}.ports"
+        self.store = folder / "control.db"
+        super().__init__(name, folder, [
+            built("sallyport-control"), "--store", f"sqlite:{self.store}", "--admin-listen", f"127.0.0.1:{admin}", "--cluster-listen",
+            f"127.0.0.1:{cluster}", "--cluster-cert", pki / "control.pem", "--cluster-key", pki / "control.key", "--cluster-ca",
+            pki / "ca.pem", "--ports-file", self.ports_file, *more])
+
+    def start(self):
+        self.ports_file.unlink(missing_ok=True)
+        self.launch()
+
+        def look():
+            self.must_run()
+            return read_ports(self.ports_file)
+        ports = poll(look, lambda: f"the ports file of {self.name}:\n{self.log[-3000:]}")
+        self.url, self.cluster = "http://" + ports["admin"][0], ports["cluster"]
+        return self
+
+    def again(self):
+        """Started anew on the same ports, so that data planes find it."""
+        for option, address in (("--admin-listen", self.url.removeprefix("http://")), ("--cluster-listen", self.cluster)):
+            self.command[self.command.index(option) + 1] = address
+        return self.start()
+
+    def get(self, path, method="GET", body=None):
+        return http_get(self.url + path, method, body)
+
+    def nodes(self):
+        answer = self.get("/sallyport/nodes").json()
+        return answer["data"] if isinstance(answer, dict) else answer
+
+
+class Said:
+    """What a command line program said."""
+
+    def __init__(self, done):
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def json(self):
+        return json.loads(self.out)
+
+    def __repr__(self):
+        return f"<exit {self.code}\n{self.out}\n{self.err}>"
+
+
+def run(program, *args, env=None, cwd=None, stdin="", seconds=60):
+    """One of our programs, to its end."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("SALLY") or key == "SALLYPORT_BUILD"}
+    return Said(subprocess.run([str(built(program)), *map(str, args)], input=stdin, capture_output=True, text=True, timeout=seconds,
+                               env={**own, **(env or {})}, cwd=cwd))
+
+
+def cluster_pki(folder, *nodes):
+    """The cluster's CA, a control plane's certificate and one for each node."""
+    assert run("sallyctl", "pki", "init", "--dir", folder).code == 0
+    assert run("sallyctl", "pki", "issue", "--dir", folder, "--role", "control", "--name", "control", "--san", "127.0.0.1").code == 0
+    for node in nodes:
+        assert run("sallyctl", "pki", "issue", "--dir", folder, "--role", "node", "--name", node).code == 0
+    return pathlib.Path(folder)
