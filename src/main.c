@@ -316,14 +316,14 @@ int main(int argc, char **argv)
     struct sp_error err = {0};
     if (sp_failed(sp_options_parse(&dp_options, argc, argv, &seen, &err)))
         return usage_error(&err);
+    sp_result usable = seen.help || seen.version ? sp_ok() : check_settings(p->set, &seen, &err);
+    free(seen.words);
     if (seen.help)
         return print_help();
     if (seen.version) {
         printf("sallyport %s\n%s\n", SP_VERSION, SP_BORINGSSL_NAME);
         return EXIT_OK;
     }
-    sp_result usable = check_settings(p->set, &seen, &err);
-    free(seen.words);
     if (sp_failed(usable))
         return usage_error(&err);
     if (sp_failed(sp_log_open(p->set->log_file, p->set->log_level, &err)) ||
