@@ -153,7 +153,9 @@ sp_result sp_model_parse(struct sp_arena *a, struct sp_str text, struct sp_str f
         sp_problems_add(problems, SP_PROBLEM_ERROR, "required", SP_STR(""), "an empty file")->file = b.file;
         return (sp_result){SP_E_INVALID};
     }
-    return build(&b, errors, out);
+    sp_result r = build(&b, errors, out);
+    sp_problems_sort(problems);
+    return r;
 }
 
 /* --- the store --- */

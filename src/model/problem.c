@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 void sp_problems_init(struct sp_problems *p, struct sp_arena *a)
 {
@@ -69,6 +70,40 @@ void sp_problems_merge(struct sp_problems *into, const struct sp_problems *from)
         *copy = *p;
         copy->next = next;
     }
+}
+
+struct placed {
+    struct sp_problem *problem;
+    size_t at;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct placed *x = a, *y = b;
+    unsigned k = x->problem->line - 1, l = y->problem->line - 1; /* none becomes the largest */
+    if (k != l)
+        return k < l ? -1 : 1;
+    if (x->problem->column != y->problem->column)
+        return x->problem->column < y->problem->column ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+void sp_problems_sort(struct sp_problems *p)
+{
+    size_t num = 0, i = 0;
+    for (const struct sp_problem *one = p->first; one; one = one->next)
+        num++;
+    struct placed *v = sp_alloc((num + 1) * sizeof *v);
+    for (struct sp_problem *one = p->first; one; one = one->next, i++)
+        v[i] = (struct placed){one, i};
+    qsort(v, num, sizeof *v, by_place);
+    p->last = &p->first;
+    for (i = 0; i < num; i++) {
+        *p->last = v[i].problem;
+        p->last = &v[i].problem->next;
+    }
+    *p->last = NULL;
+    free(v);
 }
 
 static void print_one(const struct sp_problem *one, struct sp_buf *out)

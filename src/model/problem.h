@@ -32,6 +32,8 @@ struct sp_problem *sp_problems_add(struct sp_problems *p, enum sp_severity sever
                                    struct sp_str path, const char *fmt, ...) SP_PRINTF(5, 6);
 /* Adds what `from` has and `into` has not said yet of the same entity; texts stay where they are. */
 void sp_problems_merge(struct sp_problems *into, const struct sp_problems *from);
+/* In the order of the text, what has no place last: the checks go over it several times. */
+void sp_problems_sort(struct sp_problems *p);
 bool sp_problems_full(const struct sp_problems *p, enum sp_severity severity);
 /* One line each: "file:line:column: error: path: text". */
 void sp_problems_print(const struct sp_problems *p, struct sp_buf *out);
