@@ -371,7 +371,7 @@ int main(int argc, char **argv)
     if (seen.help)
         return print_help();
     if (seen.version) {
-        printf("sallyport-control %s\n", SP_VERSION);
+        printf("sallyport-control %s\n%s\n", SP_VERSION, SP_BORINGSSL_NAME);
         return EXIT_OK;
     }
     signal(SIGPIPE, SIG_IGN);
