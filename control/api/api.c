@@ -109,10 +109,11 @@ static void dispatch(struct cp_call *c)
 static void handle(void *ctx, struct sp_http_exchange *x)
 {
     struct cp_api *api = ctx;
+    struct cp_config *pinned = cp_config_ref(cp_control_current(api->o.control)); /* a write replaces it on the way */
     struct cp_call c = {
         .api = api,
         .o = &api->o,
-        .config = cp_control_current(api->o.control),
+        .config = pinned,
         .x = x,
         .arena = x->arena,
         .method = x->request->method,
@@ -121,6 +122,7 @@ static void handle(void *ctx, struct sp_http_exchange *x)
     if (sp_str_eq(c.method, SP_STR("HEAD")))
         c.method = SP_STR("GET");
     dispatch(&c);
+    cp_config_unref(pinned);
 }
 
 /* --- life */

@@ -127,20 +127,10 @@ static bool base_is_current(struct cp_call *c)
     return false;
 }
 
-static struct sp_str author(struct cp_call *c)
-{
-    char ip[SP_ADDRESS_TEXT];
-    struct sp_str given = cp_query(c, "author");
-    if (given.len)
-        return given;
-    size_t n = sp_address_ip(&c->x->peer, ip);
-    return sp_arena_printf(c->arena, "admin-api@%.*s", (int)n, ip);
-}
-
 static void finish(struct cp_call *c, struct cp_plan *plan, sp_result planned, struct sp_error *err, bool rollback)
 {
     bool dry_run = cp_query_on(c, "dry_run");
-    struct cp_commit_note note = {author(c), cp_query(c, "comment"), rollback};
+    struct cp_commit_note note = {cp_author(c), cp_query(c, "comment"), rollback};
     if (sp_failed(planned) && plan->problems && plan->problems->num_errors)
         reply_problems(c, plan, err);
     else if (sp_failed(planned))

@@ -8,7 +8,7 @@ enum { CP_MAX_SEGMENTS = 8 };
 struct cp_call {
     struct cp_api *api;
     const struct cp_api_options *o;
-    const struct cp_config *config; /* current; stays valid during the call */
+    const struct cp_config *config; /* the current one; that of the beginning stays valid to the end of the call */
     struct sp_http_exchange *x;
     struct sp_arena *arena;
     struct sp_str method;                    /* HEAD is told as GET */
@@ -34,6 +34,16 @@ struct sp_str cp_query(struct cp_call *c, const char *name);
 bool cp_query_on(struct cp_call *c, const char *name); /* there, and neither 0, false nor off */
 /* false: answered already (400, invalid size). */
 bool cp_query_size(struct cp_call *c, size_t otherwise, size_t max, size_t *out);
+
+/* The entity as Kong shows it. */
+void cp_reply_entity(struct cp_call *c, unsigned status, const struct sp_entity *e);
+void cp_reply_group(struct cp_call *c, unsigned status, const struct sp_entity *group); /* with its members */
+/* By id or endpoint key, in the call's workspace; NULL: none. */
+const struct sp_entity *cp_find(const struct cp_call *c, enum sp_entity_kind kind, struct sp_str id_or_key);
+/* POST, PUT, PATCH, DELETE and OPTIONS of an entity path. */
+void cp_api_write(struct cp_call *c, enum sp_entity_kind kind);
+/* Who asks: ?author=, or where from. */
+struct sp_str cp_author(struct cp_call *c);
 
 /* Families. A family answers the call, or leaves it alone and gives false: then it is 404. */
 bool cp_api_root(struct cp_call *c);      /* /, /status, /endpoints */

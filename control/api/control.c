@@ -200,6 +200,45 @@ sp_result cp_control_plan_file(struct cp_control *c, struct sp_arena *a, struct 
     return r;
 }
 
+static struct sp_str write_key(struct sp_arena *a, enum sp_entity_kind kind, struct sp_str id)
+{
+    return sp_arena_printf(a, "%d/%.*s", (int)kind, SP_FMT(id));
+}
+
+static void stamp_one(const struct cp_control *c, const struct cp_entity_write *w)
+{
+    double now = (double)sp_clock_wall_s(c->o.clock);
+    const struct sp_entity *old = sp_model_find(c->current->model, w->kind, SP_STR(""), w->id);
+    set_time(w->message, "created_at", old ? get_time(old->message, "created_at", now) : now);
+    set_time(w->message, "updated_at", now);
+}
+
+sp_result cp_control_plan_entities(struct cp_control *c, struct sp_arena *a, const struct cp_entity_write *v,
+                                   size_t num, struct cp_plan *plan, struct sp_error *err)
+{
+    const struct sp_model *m = c->current->model;
+    struct sp_map *written = sp_map_new(a, num);
+    struct sp_stored_entity *all = SP_NEW_N(a, struct sp_stored_entity, count(m) + num + 1);
+    size_t n = 0;
+    *plan = (struct cp_plan){.before = cp_config_ref(c->current), .problems = SP_NEW(a, struct sp_problems)};
+    sp_problems_init(plan->problems, a);
+    for (size_t i = 0; i < num; i++) {
+        sp_map_put(written, write_key(a, v[i].kind, v[i].id), written);
+        if (!v[i].message)
+            continue;
+        stamp_one(c, &v[i]);
+        all[n++] = (struct sp_stored_entity){v[i].kind, sp_msg_pack(a, v[i].message)};
+    }
+    for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++)
+        for (size_t i = 0; i < m->num[k]; i++) {
+            const struct sp_entity *e = &m->entities[k][i];
+            if (!sp_map_get(written, write_key(a, e->kind, e->id)))
+                all[n++] = (struct sp_stored_entity){e->kind, sp_msg_pack(a, e->message)};
+        }
+    plan->after = cp_config_new(all, n, settings_of(a, m), NULL);
+    return compare(c, a, plan, err);
+}
+
 sp_result cp_control_plan_rollback(struct cp_control *c, struct sp_arena *a, int64_t revision, struct cp_plan *plan,
                                    struct sp_error *err)
 {

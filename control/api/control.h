@@ -37,6 +37,14 @@ struct cp_plan {
  * everything. */
 SP_MUST sp_result cp_control_plan_file(struct cp_control *c, struct sp_arena *a, struct sp_str text, struct sp_str file,
                                        struct cp_plan *plan, struct sp_error *err);
+/* Single entities: each replaces the one with its id, is new, or goes. Times are set here. */
+struct cp_entity_write {
+    enum sp_entity_kind kind;
+    struct sp_str id;
+    ProtobufCMessage *message; /* with id and workspace; NULL: remove it */
+};
+SP_MUST sp_result cp_control_plan_entities(struct cp_control *c, struct sp_arena *a, const struct cp_entity_write *v,
+                                           size_t num, struct cp_plan *plan, struct sp_error *err);
 /* An old revision that is to be the newest again. Also SP_E_NOT_FOUND. */
 SP_MUST sp_result cp_control_plan_rollback(struct cp_control *c, struct sp_arena *a, int64_t revision,
                                            struct cp_plan *plan, struct sp_error *err);

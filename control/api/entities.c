@@ -2,25 +2,9 @@
  * /services/{s}/routes, /services/{s}/routes/{r}, /routes/{r}/service. What hangs below what follows from the foreign
  * keys in the schema: a child of a service is whatever has a field `service`. */
 #include "control/api/call.h"
+#include "control/api/tree.h"
 #include "model/message.h"
 #include <stdlib.h>
-
-static const struct {
-    const char *field; /* foreign key */
-    enum sp_entity_kind target;
-} references[] = {
-    {"service", SP_SERVICES},         {"route", SP_ROUTES},
-    {"consumer", SP_CONSUMERS},       {"consumer_group", SP_CONSUMER_GROUPS},
-    {"certificate", SP_CERTIFICATES}, {"client_certificate", SP_CERTIFICATES},
-    {"upstream", SP_UPSTREAMS},       {"ca_certificate", SP_CA_CERTIFICATES},
-};
-enum { NUM_REFERENCES = sizeof references / sizeof *references };
-
-static struct sp_str reference(const struct sp_entity *e, const char *field)
-{
-    const ProtobufCMessage *ref = sp_msg_child(e->message, field);
-    return ref ? sp_msg_string(ref, "id") : SP_STR("");
-}
 
 /* --- one entity as text */
 
@@ -39,7 +23,7 @@ static void put_snis(struct cp_call *c, const struct sp_entity *certificate, str
     sp_buf_printf(out, ",\"snis\":");
     sp_json_array(&j);
     for (size_t i = 0; i < m->num[SP_SNIS]; i++)
-        if (sp_str_eq(reference(&m->entities[SP_SNIS][i], "certificate"), certificate->id))
+        if (sp_str_eq(cp_reference_of(&m->entities[SP_SNIS][i], "certificate"), certificate->id))
             sp_json_str(&j, m->entities[SP_SNIS][i].key);
     sp_json_end_array(&j);
     sp_buf_putc(out, '}');
@@ -55,12 +39,12 @@ static void put_entity(struct cp_call *c, const struct sp_entity *e, struct sp_j
     sp_buf_wipe(&one);
 }
 
-static void reply_entity(struct cp_call *c, const struct sp_entity *e)
+void cp_reply_entity(struct cp_call *c, unsigned status, const struct sp_entity *e)
 {
     struct sp_buf b = {0};
     struct sp_json j = sp_json(&b);
     put_entity(c, e, &j);
-    cp_reply_json(c, 200, &b);
+    cp_reply_json(c, status, &b);
 }
 
 /* --- collections */
@@ -116,7 +100,7 @@ static bool matches(const struct cp_call *c, const struct filter *f, const struc
 {
     if (!in_workspace(c, e) || !tags_match(f, e))
         return false;
-    if (f->field && !sp_str_eq(reference(e, f->field), f->parent))
+    if (f->field && !sp_str_eq(cp_reference_of(e, f->field), f->parent))
         return false;
     if (f->group && !is_member(f->group, e))
         return false;
@@ -205,7 +189,7 @@ static void reply_list(struct cp_call *c, struct filter *f)
 }
 
 /* Kong's own shape for a group: with its members and plugins. */
-static void reply_group(struct cp_call *c, const struct sp_entity *group)
+void cp_reply_group(struct cp_call *c, unsigned status, const struct sp_entity *group)
 {
     static const struct {
         const char *key;
@@ -234,36 +218,15 @@ static void reply_group(struct cp_call *c, const struct sp_entity *group)
         sp_json_end_array(&j);
     }
     sp_json_end_object(&j);
-    cp_reply_json(c, 200, &b);
+    cp_reply_json(c, status, &b);
 }
 
 /* --- below an entity */
 
-static const struct sp_entity *find(const struct cp_call *c, enum sp_entity_kind kind, struct sp_str id_or_key)
+const struct sp_entity *cp_find(const struct cp_call *c, enum sp_entity_kind kind, struct sp_str id_or_key)
 {
     bool workspaced = sp_entity_info(kind)->workspaced;
     return sp_model_find(c->config->model, kind, workspaced ? c->workspace : SP_STR(""), id_or_key);
-}
-
-/* "routes", "mtls-auth": the collection's word, or without its last letter, as Kong writes credentials. */
-static const struct sp_entity_info *child_kind(struct sp_str word)
-{
-    const struct sp_entity_info *info = sp_entity_by_rest(word);
-    for (int k = 0; !info && k < SP_NUM_ENTITY_KINDS; k++) {
-        struct sp_str rest = sp_str_z(sp_entity_info((enum sp_entity_kind)k)->rest);
-        if (memchr(rest.p, '-', rest.len) && rest.len == word.len + 1 && sp_str_starts(rest, word))
-            info = sp_entity_info((enum sp_entity_kind)k);
-    }
-    return info;
-}
-
-/* The field of the child's schema that points to the parent; NULL: it does not hang there. */
-static const char *parent_field(const struct sp_entity_info *child, enum sp_entity_kind parent)
-{
-    for (size_t i = 0; i < NUM_REFERENCES; i++)
-        if (references[i].target == parent && sp_msg_field(child->descriptor, references[i].field))
-            return references[i].field;
-    return NULL;
 }
 
 static bool is_group_members(const struct sp_entity *parent, const struct sp_entity_info *child)
@@ -273,16 +236,15 @@ static bool is_group_members(const struct sp_entity *parent, const struct sp_ent
 
 static void below(struct cp_call *c, const struct sp_entity *parent)
 {
-    const struct sp_entity_info *child = child_kind(c->segments[2]);
-    for (size_t i = 0; i < NUM_REFERENCES && c->num_segments == 3; i++)
-        if (cp_is(c, 2, references[i].field) && sp_msg_field(parent->message->descriptor, references[i].field)) {
-            struct sp_str id = reference(parent, references[i].field);
-            const struct sp_entity *e =
-                id.len ? sp_model_find(c->config->model, references[i].target, SP_STR(""), id) : NULL;
-            e ? reply_entity(c, e) : cp_reply_not_found(c);
+    const struct sp_entity_info *child = cp_child_kind(c->segments[2]);
+    for (const struct cp_reference *r = cp_references; r->field && c->num_segments == 3; r++)
+        if (cp_is(c, 2, r->field) && sp_msg_field(parent->message->descriptor, r->field)) {
+            struct sp_str id = cp_reference_of(parent, r->field);
+            const struct sp_entity *e = id.len ? sp_model_find(c->config->model, r->target, SP_STR(""), id) : NULL;
+            e ? cp_reply_entity(c, 200, e) : cp_reply_not_found(c);
             return;
         }
-    const char *field = child ? parent_field(child, parent->kind) : NULL;
+    const char *field = child ? cp_parent_field(child, parent->kind) : NULL;
     bool members = child && is_group_members(parent, child);
     if (!field && !members) {
         cp_reply_not_found(c);
@@ -294,8 +256,8 @@ static void below(struct cp_call *c, const struct sp_entity *parent)
         reply_list(c, &f);
         return;
     }
-    const struct sp_entity *e = find(c, child->kind, c->segments[3]);
-    e &&matches(c, &f, e) ? reply_entity(c, e) : cp_reply_not_found(c);
+    const struct sp_entity *e = cp_find(c, child->kind, c->segments[3]);
+    e &&matches(c, &f, e) ? cp_reply_entity(c, 200, e) : cp_reply_not_found(c);
 }
 
 static void get(struct cp_call *c, enum sp_entity_kind kind)
@@ -307,15 +269,15 @@ static void get(struct cp_call *c, enum sp_entity_kind kind)
         reply_list(c, &f);
         return;
     }
-    const struct sp_entity *e = find(c, kind, c->segments[1]);
+    const struct sp_entity *e = cp_find(c, kind, c->segments[1]);
     if (!e)
         cp_reply_not_found(c);
     else if (c->num_segments > 2)
         below(c, e);
     else if (kind == SP_CONSUMER_GROUPS)
-        reply_group(c, e);
+        cp_reply_group(c, 200, e);
     else
-        reply_entity(c, e);
+        cp_reply_entity(c, 200, e);
 }
 
 bool cp_api_entities(struct cp_call *c)
@@ -325,13 +287,8 @@ bool cp_api_entities(struct cp_call *c)
         return false;
     if (cp_method(c, "GET")) {
         get(c, info->kind);
-    } else if (cp_method(c, "OPTIONS")) {
-        cp_reply_not_allowed(c, "GET, HEAD, OPTIONS");
     } else {
-        sp_http_reply_field(c->x, SP_STR("Allow"), SP_STR("GET, HEAD, OPTIONS"));
-        cp_reply_error(c, 405, 12, "operation unsupported",
-                       "cannot write single '%s' entities: send the whole declarative file to POST /sallyport/apply",
-                       info->plural);
+        cp_api_write(c, info->kind);
     }
     return true;
 }

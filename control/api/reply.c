@@ -106,6 +106,16 @@ bool cp_query_on(struct cp_call *c, const char *name)
     return !sp_str_eq(value, SP_STR("0")) && !sp_str_ieq(value, SP_STR("false")) && !sp_str_ieq(value, SP_STR("off"));
 }
 
+struct sp_str cp_author(struct cp_call *c)
+{
+    char ip[SP_ADDRESS_TEXT];
+    struct sp_str given = cp_query(c, "author");
+    if (given.len)
+        return given;
+    size_t n = sp_address_ip(&c->x->peer, ip);
+    return sp_arena_printf(c->arena, "admin-api@%.*s", (int)n, ip);
+}
+
 bool cp_query_size(struct cp_call *c, size_t otherwise, size_t max, size_t *out)
 {
     struct sp_str value = cp_query(c, "size");

@@ -1,51 +1,22 @@
 /* GET /, /status, /endpoints: what a tool asks first to learn whom it speaks to. */
 #include "control/api/call.h"
+#include "model/rules.h"
 #include <unistd.h>
 
 /* The Admin API that this one follows. Tools (decK among them) read `version` to choose their dialect, so it is Kong's;
  * our own is beside it. */
 #define KONG_VERSION "3.9.1"
 
-/* Kong's priorities (kong-behaviour 1.0), for whoever compares. */
-static const struct {
-    const char *name;
-    int priority;
-} priorities[] = {{"correlation-id", 100001},
-                  {"mtls-auth", 1600},
-                  {"key-auth", 1250},
-                  {"basic-auth", 1100},
-                  {"header-cert-auth", 1009},
-                  {"tls-handshake-modifier", 997},
-                  {"tls-metadata-headers", 996},
-                  {"ip-restriction", 990},
-                  {"request-size-limiting", 951},
-                  {"acl", 950},
-                  {"rate-limiting", 910},
-                  {"request-termination", 2}};
-
-/* The plugins are the members of the schema's oneof, '_' for '-'. */
-static const char *plugin_name(struct sp_arena *a, const ProtobufCFieldDescriptor *f)
+static void put_available(struct sp_json *j)
 {
-    char *name = sp_arena_strdup(a, f->name);
-    for (char *p = name; *p; p++)
-        *p = *p == '_' ? '-' : *p;
-    return name;
-}
-
-static void put_available(struct cp_call *c, struct sp_json *j)
-{
-    const ProtobufCMessageDescriptor *d = sp_entity_info(SP_PLUGINS)->descriptor;
+    size_t num;
+    const struct sp_plugin_info *v = sp_plugin_infos(&num);
     sp_json_object(j);
-    for (unsigned i = 0; i < d->n_fields; i++) {
-        if (!(d->fields[i].flags & PROTOBUF_C_FIELD_FLAG_ONEOF))
-            continue;
-        const char *name = plugin_name(c->arena, &d->fields[i]);
-        sp_json_key(j, name);
+    for (size_t i = 0; i < num; i++) {
+        sp_json_key(j, v[i].name);
         sp_json_object(j);
         sp_json_put_z(j, "version", KONG_VERSION);
-        for (size_t k = 0; k < sizeof priorities / sizeof *priorities; k++)
-            if (!strcmp(priorities[k].name, name))
-                sp_json_put_int(j, "priority", priorities[k].priority);
+        sp_json_put_int(j, "priority", v[i].priority);
         sp_json_end_object(j);
     }
     sp_json_end_object(j);
@@ -69,7 +40,7 @@ static void put_plugins(struct cp_call *c, struct sp_json *j)
     sp_json_key(j, "plugins");
     sp_json_object(j);
     sp_json_key(j, "available_on_server");
-    put_available(c, j);
+    put_available(j);
     sp_json_key(j, "enabled_in_cluster");
     put_enabled(c, j);
     sp_json_end_object(j);
