@@ -378,6 +378,21 @@ static void control_plane_away(void **state)
     assert_int_equal(planes[1].publishes, 0);
 }
 
+/* A full disk, a folder that is gone: the node serves on without a cache. */
+static void cache_cannot_be_written(void **state)
+{
+    (void)state;
+    char good[sizeof cache_path];
+    memcpy(good, cache_path, sizeof good);
+    snprintf(cache_path, sizeof cache_path, "%s/none/last-good", folder);
+    start_plane(0, &node, true);
+    memcpy(cache_path, good, sizeof good);
+    commit(1, ONE, 1, false);
+    wait_for(CP_NODE_LIVE, 1, 0, 1);
+    commit(2, TWO, 2, false);
+    wait_for(CP_NODE_LIVE, 2, 0, 1);
+}
+
 /* The stream ends while the workers are still switching: the node greets anew when that is decided. */
 static void lost_while_switching(void **state)
 {
@@ -482,6 +497,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(deleted_while_away, setup, teardown),
         cmocka_unit_test_setup_teardown(control_plane_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(control_plane_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(cache_cannot_be_written, setup, teardown),
         cmocka_unit_test_setup_teardown(lost_while_switching, setup, teardown),
         cmocka_unit_test_setup_teardown(many_nodes_many_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(large_state, setup, teardown),
