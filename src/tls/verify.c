@@ -135,12 +135,31 @@ static int64_t not_after_of(const X509 *x)
     return sp_der_time(text, ASN1_STRING_type(time) == V_ASN1_GENERALIZEDTIME, &t) ? t : 0;
 }
 
-static void accept_chain(const struct sp_ca_set *s, X509_STORE_CTX *ctx, struct sp_verdict *out)
+/* Where the caller finds the bytes of the certificate that signed the leaf. */
+static void find_issuer(const struct sp_ca_set *s, STACK_OF(X509) * chain, STACK_OF(X509) * untrusted,
+                        struct sp_verdict *out)
+{
+    if (sk_X509_num(chain) < 2)
+        return;
+    const X509 *issuer = sk_X509_value(chain, 1);
+    out->issuer = SP_ISSUER_IN_SET;
+    for (size_t i = 0; i < sk_X509_num(untrusted); i++)
+        if (sk_X509_value(untrusted, i) == issuer) {
+            out->issuer = SP_ISSUER_IN_CHAIN;
+            out->issuer_index = i + 1; /* the leaf is the first */
+            return;
+        }
+    out->issuer_index = index_of(s, issuer);
+}
+
+static void accept_chain(const struct sp_ca_set *s, X509_STORE_CTX *ctx, STACK_OF(X509) * untrusted,
+                         struct sp_verdict *out)
 {
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
     size_t num = sk_X509_num(chain);
     *out = (struct sp_verdict){.not_after = INT64_MAX};
     out->anchor = index_of(s, sk_X509_value(chain, num - 1));
+    find_issuer(s, chain, untrusted, out);
     for (size_t i = 0; i < num; i++) {
         X509 *x = sk_X509_value(chain, i);
         int64_t end = not_after_of(x);
@@ -170,7 +189,7 @@ static void verify(const struct sp_ca_set *s, X509 *leaf, STACK_OF(X509) * untru
     if (s->partial)
         X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
     if (X509_verify_cert(ctx) == 1)
-        accept_chain(s, ctx, out);
+        accept_chain(s, ctx, untrusted, out);
     else
         out->reason = X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx));
     X509_STORE_CTX_free(ctx);

@@ -8,10 +8,14 @@ SP_MUST sp_result sp_ca_set_compile(struct sp_arena *a, const struct sp_str *der
                                     struct sp_ca_set **out, struct sp_error *err);
 const uint8_t *sp_ca_set_digest(const struct sp_ca_set *s); /* 32 bytes: CA bytes in order and flags */
 
+/* SP_ISSUER_NONE: the leaf is itself an anchor. */
+enum sp_issuer { SP_ISSUER_NONE, SP_ISSUER_IN_SET, SP_ISSUER_IN_CHAIN };
 struct sp_verdict {
     bool ok;
     const char *reason; /* constant, for log and explain only: "certificate has expired" */
     size_t anchor;      /* ok: index in the set of the trust anchor that ended the chain */
+    enum sp_issuer issuer; /* ok: who signed the leaf, by */
+    size_t issuer_index;   /* index in the set or in the chain that was given */
     int64_t not_after;  /* ok: the earliest notAfter of the chain, seconds since 1970 */
 };
 /* chain: DER, leaf first, the rest untrusted. now: seconds since 1970. An expired CA in the set anchors nothing. clientAuth is
