@@ -91,6 +91,32 @@ static void check_termination(struct sp_builder *b, const struct sp_entity *e,
         refuse(b, e, "config.echo", "not supported");
 }
 
+static void check_rates(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__RateLimitingConfig *c)
+{
+    const bool has[] = {c->has_second, c->has_minute, c->has_hour, c->has_day, c->has_month, c->has_year};
+    const int32_t limits[] = {c->second, c->minute, c->hour, c->day, c->month, c->year};
+    static const char *const names[] = {"second", "minute", "hour", "day", "month", "year"};
+    int last = -1;
+    for (int i = 0; i < 6; i++) {
+        if (!has[i])
+            continue;
+        if (last >= 0 && limits[i] < limits[last])
+            sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value",
+                              sp_arena_printf(b->arena, "config.%s", names[i]).p,
+                              "The limit for %s(%d) cannot be lower than the limit for %s(%d)", names[i], limits[i],
+                              names[last], limits[last]);
+        last = i;
+    }
+    if (last < 0)
+        refuse(b, e, "config",
+               "at least one of these fields must be non-empty: 'config.second', 'config.minute', 'config.hour', "
+               "'config.day', 'config.month', 'config.year'");
+    if (strcmp(c->limit_by, "header") == 0 && !c->header_name)
+        refuse(b, e, "config.header_name", "required field missing");
+    if (strcmp(c->limit_by, "path") == 0 && !c->path)
+        refuse(b, e, "config.path", "required field missing");
+}
+
 void sp_check_config(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__Plugin *p)
 {
     switch (p->config_case) {
@@ -111,6 +137,9 @@ void sp_check_config(struct sp_builder *b, const struct sp_entity *e, const Sall
     case SALLYPORT__V1__PLUGIN__CONFIG_IP_RESTRICTION:
         if (p->ip_restriction->n_allow == 0 && p->ip_restriction->n_deny == 0)
             refuse(b, e, "config", "at least one of these fields must be non-empty: 'config.allow', 'config.deny'");
+        break;
+    case SALLYPORT__V1__PLUGIN__CONFIG_RATE_LIMITING:
+        check_rates(b, e, p->rate_limiting);
         break;
     case SALLYPORT__V1__PLUGIN__CONFIG_REQUEST_TERMINATION:
         check_termination(b, e, p->request_termination);

@@ -228,6 +228,21 @@ static const struct sp_rule request_size_limiting_config_rules[] = {
     {"size_unit", .one_of = "megabytes kilobytes bytes"},
 };
 
+static const struct sp_rule rate_limiting_config_rules[] = {
+    {"second", .bounded = true, .min = 1, .max = INT32_MAX},
+    {"minute", .bounded = true, .min = 1, .max = INT32_MAX},
+    {"hour", .bounded = true, .min = 1, .max = INT32_MAX},
+    {"day", .bounded = true, .min = 1, .max = INT32_MAX},
+    {"month", .bounded = true, .min = 1, .max = INT32_MAX},
+    {"year", .bounded = true, .min = 1, .max = INT32_MAX},
+    {"limit_by", .one_of = "consumer credential ip header path"},
+    {"header_name", .check = sp_check_header_name, .says = "a header name"},
+    {"path", .check = sp_check_plain_path, .says = "starts with /, no empty segment"},
+    {"policy", .one_of = "local"},
+    {"error_code", .bounded = true, .min = 200, .max = 599},
+    {"error_message", .check = sp_check_not_empty, .says = "not empty"},
+};
+
 #define ROWS(desc, table)                                                                                              \
     {                                                                                                                  \
         &sallyport__v1__##desc##__descriptor, table##_rules, sizeof(table##_rules) / sizeof(struct sp_rule)            \
@@ -264,6 +279,7 @@ static const struct {
     ROWS(request_termination_config, request_termination_config),
     ROWS(correlation_id_config, correlation_id_config),
     ROWS(request_size_limiting_config, request_size_limiting_config),
+    ROWS(rate_limiting_config, rate_limiting_config),
 };
 
 const struct sp_rule *sp_rules_of(const ProtobufCMessageDescriptor *d, size_t *num)
@@ -318,6 +334,11 @@ static const struct sp_plugin_info plugins[] = {
      .on_consumer = true},
     {.name = "request-size-limiting",
      .priority = 951,
+     .protocols = HTTP_PROTOCOLS,
+     .allowed = HTTP_PROTOCOLS " ws wss",
+     .on_consumer = true},
+    {.name = "rate-limiting",
+     .priority = 910,
      .protocols = HTTP_PROTOCOLS,
      .allowed = HTTP_PROTOCOLS " ws wss",
      .on_consumer = true},

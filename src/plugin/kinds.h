@@ -8,6 +8,7 @@ extern const struct dp_plugin_kind dp_header_cert_auth;
 extern const struct dp_plugin_kind dp_ip_restriction;
 extern const struct dp_plugin_kind dp_key_auth;
 extern const struct dp_plugin_kind dp_mtls_auth;
+extern const struct dp_plugin_kind dp_rate_limiting;
 extern const struct dp_plugin_kind dp_request_size_limiting;
 extern const struct dp_plugin_kind dp_request_termination;
 extern const struct dp_plugin_kind dp_tls_handshake_modifier;

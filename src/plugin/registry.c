@@ -7,6 +7,7 @@ const struct dp_plugin_kind *const dp_plugin_kinds[] = {
     &dp_ip_restriction,
     &dp_key_auth,
     &dp_mtls_auth,
+    &dp_rate_limiting,
     &dp_request_size_limiting,
     &dp_request_termination,
     &dp_tls_handshake_modifier,

@@ -105,6 +105,17 @@ def test_termination(pki, echo, sallyport):
     assert ask(proxy, path="/?x-stop=1").status == 418
 
 
+def test_rates(pki, echo, sallyport):
+    proxy = sallyport(document(pki, app(echo, mtls_auth(pki.clients), plugin("rate-limiting", year=3))))
+    left = [ask(proxy, cert=pki.alice) for _ in range(3)] # new connections, so of any worker
+    assert [(a.status, a.header("x-ratelimit-remaining-year")) for a in left] == [(200, "2"), (200, "1"), (200, "0")]
+    answer = ask(proxy, cert=pki.alice)
+    assert message(answer) == (429, "API rate limit exceeded") and int(answer.header("retry-after")) > 0
+    assert proxy.reload(document(pki, app(echo, mtls_auth(pki.clients), plugin("rate-limiting", year=3)), consumers=["alice", "bob"]))
+    assert ask(proxy, cert=pki.alice).status == 429 # a new configuration does not forget
+    assert ask(proxy, cert=pki.bob).status == 200
+
+
 @pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
 def test_bodies_have_a_measure(pki, echo, sallyport, tmp_path, http2):
     proxy = sallyport(document(pki, app(echo, plugin("request-size-limiting", allowed_payload_size=1, size_unit="megabytes"))))

@@ -25,6 +25,11 @@ static void configs_are_checked(void **state)
          "config.status_code: value should be between 200 and 599"},
         {"{name: correlation-id, config: {generator: tracker}}",
          "config.generator: expected one of: uuid, uuid#counter"},
+        {"{name: rate-limiting, config: {}}", "at least one of these fields must be non-empty: 'config.second'"},
+        {"{name: rate-limiting, config: {minute: 5, hour: 4}}",
+         "The limit for hour(4) cannot be lower than the limit for minute(5)"},
+        {"{name: rate-limiting, config: {minute: 5, limit_by: header}}", "config.header_name: required field missing"},
+        {"{name: rate-limiting, config: {minute: 5, policy: redis}}", "config.policy: expected one of: local"},
         {"{name: tls-metadata-headers, config: {format: xml}}", "config.format: expected one of: kong, rfc9440"},
         {"{name: tls-metadata-headers, protocols: [http]}", "protocols[0]: expected one of: grpcs, https, tls"},
     };

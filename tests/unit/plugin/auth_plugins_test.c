@@ -5,6 +5,7 @@
 #include "plugin/kinds.h"
 #include "plugin/network.h"
 #include "plugin/query.h"
+#include "plugin/rate_table.h"
 
 static char *words_a[8], *words_b[8];
 
@@ -400,6 +401,106 @@ static void correlation_id(void **state)
     assert_true(refuses(l, &dp_correlation_id, &c, "config.header_name"));
 }
 
+static const char *told(const struct request *r, const char *name)
+{
+    for (uint32_t i = 0; i < r->call.response_fields.len; i++)
+        if (sp_str_eq(r->call.response_fields.v[i].name, sp_str_z(name)))
+            return sp_arena_dup(r->arena, r->call.response_fields.v[i].value).p;
+    return "";
+}
+
+static struct request *limited(struct lab *l, const void *i, const char *ip, const char *consumer)
+{
+    struct request *r = with_method(l, "GET");
+    r->head.target = SP_STR("/p?x=1");
+    r->call.client_ip = sp_str_z(ip);
+    r->call.consumer = consumer ? dp_directory_consumer_id(l->directory, sp_str_z(consumer)) : NULL;
+    dp_rate_limiting.access(i, &r->call);
+    return r;
+}
+
+static void rate_limiting(void **state)
+{
+    struct lab *l = *state;
+    add_consumer(l, (struct person){.id = "c1", .username = "alice"});
+    Sallyport__V1__RateLimitingConfig c = SALLYPORT__V1__RATE_LIMITING_CONFIG__INIT;
+    assert_true(refuses(l, &dp_rate_limiting, &c, "no limit is set"));
+    c.minute = 2;
+    c.hour = 3;
+    const void *i = ready(l, &dp_rate_limiting, &c);
+    l->now = LAB_NOW + 15; /* LAB_NOW is a midnight */
+    struct request *r = limited(l, i, "10.0.0.1", NULL);
+    assert_string_equal(told(r, "X-RateLimit-Limit-Minute"), "2");
+    assert_string_equal(told(r, "X-RateLimit-Remaining-Minute"), "1");
+    assert_string_equal(told(r, "X-RateLimit-Remaining-Hour"), "2");
+    assert_string_equal(told(r, "RateLimit-Limit"), "2");
+    assert_string_equal(told(r, "RateLimit-Remaining"), "1");
+    assert_string_equal(told(r, "RateLimit-Reset"), "45");
+    assert_string_equal(told(r, "Retry-After"), "");
+    request_free(r);
+    request_free(limited(l, i, "10.0.0.1", NULL));
+    r = limited(l, i, "10.0.0.1", NULL);
+    assert_string_equal(told(r, "Retry-After"), "45");
+    assert_string_equal(told(r, "RateLimit-Remaining"), "0");
+    answers(r, 429, "API rate limit exceeded");
+    r = limited(l, i, "10.0.0.2", NULL); /* somebody else */
+    assert_int_equal(r->call.reply_status, 0);
+    request_free(r);
+    r = limited(l, i, "10.0.0.1", "c1"); /* a consumer is not his address */
+    assert_int_equal(r->call.reply_status, 0);
+    request_free(r);
+    l->now += 60; /* the next minute, the same hour */
+    r = limited(l, i, "10.0.0.1", NULL);
+    assert_int_equal(r->call.reply_status, 0);
+    assert_string_equal(told(r, "X-RateLimit-Remaining-Hour"), "0");
+    request_free(r);
+    r = limited(l, i, "10.0.0.1", NULL);
+    assert_string_equal(told(r, "Retry-After"), "3525");
+    answers(r, 429, "API rate limit exceeded");
+}
+
+static void rate_limiting_settings(void **state)
+{
+    struct lab *l = *state;
+    Sallyport__V1__RateLimitingConfig c = SALLYPORT__V1__RATE_LIMITING_CONFIG__INIT;
+    c.month = 1;
+    c.limit_by = (char *)"path";
+    assert_true(refuses(l, &dp_rate_limiting, &c, "config.path"));
+    c.path = (char *)"/p";
+    c.hide_client_headers = true;
+    c.error_code = 503;
+    c.error_message = (char *)"later";
+    const void *i = ready(l, &dp_rate_limiting, &c);
+    l->now = LAB_NOW + 30 * DAY; /* the last day of January */
+    struct request *r = limited(l, i, "10.9.0.1", NULL);
+    assert_int_equal(r->call.response_fields.len, 0);
+    request_free(r);
+    r = limited(l, i, "10.9.0.2", NULL);
+    assert_int_equal(r->call.response_fields.len, 1);
+    assert_string_equal(told(r, "Retry-After"), "86400");
+    answers(r, 503, "later");
+    l->now += DAY;
+    r = limited(l, i, "10.9.0.2", NULL);
+    assert_int_equal(r->call.reply_status, 0);
+    request_free(r);
+    c.policy = (char *)"redis";
+    assert_true(refuses(l, &dp_rate_limiting, &c, "config.policy"));
+    c.policy = (char *)"local";
+    c.limit_by = (char *)"moon";
+    assert_true(refuses(l, &dp_rate_limiting, &c, "config.limit_by"));
+}
+
+static void rate_table_is_bounded(void **state)
+{
+    (void)state;
+    for (uint64_t k = 1; k < 300000; k++)
+        dp_rate_add(k * 0x9e3779b97f4a7c15u, 1000, 999);
+    dp_rate_add(77, 2000, 1500); /* what is over makes room */
+    dp_rate_add(77, 2000, 1500);
+    assert_int_equal(dp_rate_count(77, 2000), 2);
+    assert_int_equal(dp_rate_count(77, 2001), 0);
+}
+
 static void queries(void **state)
 {
     struct lab *l = *state;
@@ -545,6 +646,9 @@ int main(void)
         TEST(ip_restriction),
         TEST(request_termination),
         TEST(request_size_limiting),
+        TEST(rate_limiting),
+        TEST(rate_limiting_settings),
+        TEST(rate_table_is_bounded),
         TEST(correlation_id),
         TEST(queries),
         TEST(authentications_together),
