@@ -3,6 +3,8 @@
 #include <string.h>
 #include <time.h>
 
+/* Where nobody is connected: a control plane that has just started, with its data planes on the way. */
+enum { GRACE_MS = 3000 };
 enum { FIRST_POLL_MS = 5, LAST_POLL_MS = 200, MAX_SECONDS = 86400 };
 
 sp_result cp_wait_option(const struct sp_option *o, const char *value, struct sp_error *err)
@@ -102,7 +104,7 @@ static int conclude(struct cp_cli *cli, const struct sp_node *nodes, int64_t rev
 
 int cp_wait_until_live(struct cp_cli *cli, const struct cp_wait *w, int64_t revision)
 {
-    uint64_t end = sp_clock_mono_ms(&sp_clock_system) + (uint64_t)w->seconds * 1000;
+    uint64_t begin = sp_clock_mono_ms(&sp_clock_system), patience = (uint64_t)w->seconds * 1000;
     struct sp_arena *whole = cli->arena;
     int code = CP_EXIT_OK;
     long poll_ms = FIRST_POLL_MS;
@@ -116,7 +118,8 @@ int cp_wait_until_live(struct cp_cli *cli, const struct cp_wait *w, int64_t revi
             const struct sp_node *nodes = cp_list(a.json, "data");
             struct progress p = count(nodes, revision);
             draw_bar(cli, &p);
-            done = p.waiting == 0 || sp_clock_mono_ms(&sp_clock_system) >= end;
+            uint64_t waited = sp_clock_mono_ms(&sp_clock_system) - begin;
+            done = waited >= patience || (p.waiting == 0 && (nodes->num || waited >= GRACE_MS));
             if (done)
                 code = conclude(cli, nodes, revision, &p);
         }
