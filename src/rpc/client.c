@@ -35,7 +35,7 @@ static void finish_done(struct sp_rpc_stream *s, bool ok)
 
 static void call(struct sp_rpc_stream *s, int fd)
 {
-    grpc_arg v[8];
+    grpc_arg v[SP_RPC_NUM_ARGS];
     grpc_channel_args args = sp_rpc_args(s, v);
     s->channel = grpc_channel_create_from_fd("sallyport", fd, s->rpc->channel_creds, &args);
     s->call = grpc_channel_create_call(s->channel, NULL, GRPC_PROPAGATE_DEFAULTS, s->rpc->cq,

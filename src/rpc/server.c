@@ -112,7 +112,7 @@ static void call_came(struct sp_rpc_stream *s, bool ok)
  * descriptor numbers that gRPC calls peers by would allow. */
 static void serve(struct sp_rpc_stream *s, int fd)
 {
-    grpc_arg v[8];
+    grpc_arg v[SP_RPC_NUM_ARGS];
     grpc_channel_args args = sp_rpc_args(s, v);
     s->grpc_server = grpc_server_create(&args, NULL);
     grpc_server_register_completion_queue(s->grpc_server, s->rpc->cq, NULL);

@@ -66,7 +66,7 @@ static void int_arg(grpc_arg *a, const char *key, int value)
     *a = (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
 }
 
-grpc_channel_args sp_rpc_args(const struct sp_rpc_stream *s, grpc_arg v[8])
+grpc_channel_args sp_rpc_args(const struct sp_rpc_stream *s, grpc_arg v[SP_RPC_NUM_ARGS])
 {
     int every = s->keepalive_ms ? (int)s->keepalive_ms : 30000;
     int_arg(&v[0], GRPC_ARG_KEEPALIVE_TIME_MS, every);
@@ -77,7 +77,9 @@ grpc_channel_args sp_rpc_args(const struct sp_rpc_stream *s, grpc_arg v[8])
     int_arg(&v[5], GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, SP_RPC_MAX_MESSAGE);
     int_arg(&v[6], GRPC_ARG_MAX_CONCURRENT_STREAMS, 1);
     int_arg(&v[7], GRPC_ARG_ENABLE_CHANNELZ, 0);
-    return (grpc_channel_args){8, v};
+    int_arg(&v[8], GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
+    int_arg(&v[9], GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0); /* the bound on a message is a bound on memory */
+    return (grpc_channel_args){SP_RPC_NUM_ARGS, v};
 }
 
 static void read_next(struct sp_rpc_stream *s);

@@ -105,7 +105,8 @@ void sp_rpc_batch(struct sp_rpc_stream *s, struct sp_rpc_op *op, const grpc_op *
 void sp_rpc_op_begin(struct sp_rpc_stream *s, struct sp_rpc_op *op, void (*done)(struct sp_rpc_stream *, bool));
 void sp_rpc_call_opened(struct sp_rpc_stream *s); /* posts open, starts to read and write */
 void sp_rpc_settle(struct sp_rpc_stream *s);      /* frees what can be freed by now */
-grpc_channel_args sp_rpc_args(const struct sp_rpc_stream *s, grpc_arg v[8]);
+enum { SP_RPC_NUM_ARGS = 10 };
+grpc_channel_args sp_rpc_args(const struct sp_rpc_stream *s, grpc_arg v[SP_RPC_NUM_ARGS]);
 
 /* --- the server side of a connection --- */
 void sp_rpc_server_forget(struct sp_rpc_stream *s); /* io thread: the stream is released */
