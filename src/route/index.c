@@ -74,9 +74,19 @@ static uint32_t map_bucket(struct dp_index_builder *b, size_t which, struct sp_m
     return made;
 }
 
-/* Takes ":port" off; IPv6 literals keep their brackets. */
+/* Takes ":port" off, and the brackets of an IPv6 literal: requests come without them. */
 static uint16_t split_port(struct sp_str *host)
 {
+    const char *end = host->len && host->p[0] == '[' ? memchr(host->p, ']', host->len) : NULL;
+    if (end) {
+        struct sp_str rest = sp_str_skip(*host, (size_t)(end - host->p) + 1);
+        uint64_t port = 0;
+        *host = sp_str(host->p + 1, (size_t)(end - host->p) - 1);
+        return rest.len > 1 && sp_str_to_u64(sp_str_skip(rest, 1), &port) && port <= 65535 ? (uint16_t)port : 0;
+    }
+    const char *first = host->len ? memchr(host->p, ':', host->len) : NULL;
+    if (first && memchr(first + 1, ':', host->len - (size_t)(first - host->p) - 1))
+        return 0; /* an IPv6 literal by itself */
     size_t colon = host->len;
     while (colon && host->p[colon - 1] >= '0' && host->p[colon - 1] <= '9')
         colon--;

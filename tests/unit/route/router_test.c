@@ -153,6 +153,21 @@ static void hosts(void **state)
     sp_arena_free(w.arena);
 }
 
+static void addresses_as_hosts(void **state)
+{
+    (void)state;
+    struct world w = WORLD({.id = "bare", .hosts = "::1"}, {.id = "brackets", .hosts = "[FE80::2]"},
+                           {.id = "port", .hosts = "[::3]:8443"}, {.id = "v4", .hosts = "10.0.0.1:80"});
+    ASK(w, "bare", .host = "::1", .port = 7);
+    ASK(w, "brackets", .host = "fe80::2");
+    ASK(w, "port", .host = "::3", .port = 8443);
+    ASK(w, "none", .host = "::3");
+    ASK(w, "v4", .host = "10.0.0.1");
+    ASK(w, "none", .host = "10.0.0.1", .port = 81);
+    ASK(w, "none", .host = ":");
+    sp_arena_free(w.arena);
+}
+
 static void plain_paths(void **state)
 {
     (void)state;
@@ -412,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_matches_an_empty_router),
         cmocka_unit_test(hosts),
+        cmocka_unit_test(addresses_as_hosts),
         cmocka_unit_test(plain_paths),
         cmocka_unit_test(regex_paths),
         cmocka_unit_test(no_paths_match_any),
