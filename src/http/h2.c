@@ -535,6 +535,11 @@ uint32_t sp_h2_num_streams(const struct sp_h2 *h)
     return h->num_streams;
 }
 
+uint64_t sp_h2_data_sent(const struct sp_h2 *h)
+{
+    return h->data_sent;
+}
+
 void sp_h2_drain(struct sp_h2 *h, bool final)
 {
     if (h->over)

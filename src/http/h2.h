@@ -50,6 +50,7 @@ void sp_h2_send(struct sp_h2 *h, struct sp_buf *out, size_t max);
 bool sp_h2_wants_write(const struct sp_h2 *h);
 bool sp_h2_finished(const struct sp_h2 *h); /* neither reads nor writes any more: close the connection */
 uint32_t sp_h2_num_streams(const struct sp_h2 *h);
+uint64_t sp_h2_data_sent(const struct sp_h2 *h); /* body bytes that windows and the caller have let go so far */
 /* GOAWAY: first with the highest id (two-phase), `final` with the last one taken. */
 void sp_h2_drain(struct sp_h2 *h, bool final);
 /* RFC 8336 ORIGIN frame with these ASCII origins ("https://a.example"). */

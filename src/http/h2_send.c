@@ -89,6 +89,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
         s->span = sp_str_skip(s->span, length - old);
     }
     sp_buf_commit(h->out, FRAME_HEAD + length);
+    h->data_sent += length;
     if (s->was_kept && s->kept.len == 0)
         now_writable(s);
     return 0;

@@ -20,6 +20,7 @@ struct sp_h2 {
     size_t max;
     struct sp_h2_stream *all, *closing, **closing_end, *ready, **ready_end; /* to whom `closed`, `writable` is due */
     uint32_t num_streams;
+    uint64_t data_sent;
     struct sp_h2_bucket resets, chatter;
     const char *over; /* why the session has ended; NULL while it lives */
     bool busy;        /* inside nghttp2, which must not be entered again */

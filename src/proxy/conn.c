@@ -280,7 +280,6 @@ static void flush_deferred(struct sp_deferred *d)
             break;
         bool fine = push(c, sp_buf_str(&c->stage), (struct sp_str){0});
         sp_buf_clear(&c->stage);
-        c->sent_ms = sp_loop_now(c->worker->loop);
         if (!fine) {
             dp_conn_close(c);
             return;
@@ -314,9 +313,9 @@ static void on_writable(struct dp_conn *c)
         return;
     }
     sp_buf_consume(&c->pending, (size_t)n);
-    c->sent_ms = sp_loop_now(c->worker->loop);
-    if (c->state == DP_CONN_OPEN)
-        dp_conn_set_deadline(c, c->worker->options->body_ms); /* slow is fine, stalled is not */
+    c->stalled_ms = 0;
+    if (c->state == DP_CONN_OPEN && (!c->h2 || c->close_after_flush)) /* HTTP/2 keeps its own time */
+        dp_conn_set_deadline(c, c->worker->options->body_ms);         /* slow is fine, stalled is not */
     if (c->pending.len)
         return;
     sp_buf_fini(&c->pending); /* an idle connection owns no buffers */

@@ -27,6 +27,7 @@ extern const struct dp_protocol dp_protocol_h1, dp_protocol_h2;
 
 struct dp_listener {
     struct sp_watch watch;
+    struct sp_deadline pause; /* out of descriptors: looks again when it passes */
     struct dp_worker *worker;
     const struct dp_listener_conf *conf;
 };
@@ -46,18 +47,20 @@ struct dp_conn {
     uint8_t state;     /* enum dp_conn_state */
     int64_t not_after; /* wall seconds: the client certificate's end, which the connection does not outlive; 0: none */
     bool read_paused, close_after_flush, close_notified, linger, trusted;
-    uint64_t sent_ms;      /* loop time of the last progress towards the client */
     struct sp_buf stage;   /* plaintext of this turn; its memory is borrowed from the worker */
     struct sp_buf pending; /* bytes for the socket that it did not take */
     /* h1 */
     struct dp_exchange *x;
     struct sp_buf in; /* bytes that wait for their turn: part of a head, pipelined requests */
     size_t scanned;
+    bool served; /* at least one request */
     struct sp_deferred resume;
     /* h2 */
     struct sp_h2 *h2;
     struct dp_exchange *streams;
     bool in_recv, going_away, gone_away; /* GOAWAY: first, final */
+    uint64_t heard_ms;                   /* loop time of the last bytes from the client */
+    uint64_t stalled_ms, stalled_at;     /* since when, and after how many body bytes; 0: something moves */
 };
 
 void dp_conn_accept(struct dp_listener *l, int fd_take, const struct sp_address *from);

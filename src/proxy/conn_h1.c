@@ -5,8 +5,9 @@
 #include <sys/socket.h>
 
 enum {
-    MAX_EARLY = 65536, /* bytes of pipelined requests that may wait */
-    MAX_AT_ONCE = 32,  /* requests that are begun before what they left behind is cleared away */
+    MAX_EARLY = 65536,   /* bytes of pipelined requests that may wait */
+    MAX_AT_ONCE = 32,    /* requests that are begun before what they left behind is cleared away */
+    LAST_HEAD_MS = 1000, /* at a drain: for the first request of a new connection to arrive */
 };
 
 static const struct dp_down_ops ops;
@@ -56,9 +57,17 @@ static void wait_for_request(struct dp_conn *c)
     resume_later(c);
 }
 
+static void hurry(struct dp_conn *c)
+{
+    uint32_t ms = c->worker->options->head_ms;
+    dp_conn_set_deadline(c, ms < LAST_HEAD_MS ? ms : LAST_HEAD_MS);
+}
+
 static void h1_open(struct dp_conn *c)
 {
     c->resume.fn = resume;
+    if (c->worker->draining)
+        hurry(c);
 }
 
 /* Sends the answer and ends the connection when it has to. */
@@ -66,6 +75,7 @@ static void end_exchange(struct dp_conn *c, struct dp_exchange *x, bool keep)
 {
     bool linger = !x->request_done;
     c->x = NULL;
+    c->served = true;
     dp_exchange_free(x);
     dp_conn_dirty(c);
     if (keep && !c->worker->draining && !dp_conn_expired(c))
@@ -302,10 +312,15 @@ static void h1_deadline(struct dp_conn *c)
     dp_conn_finish(c, false);
 }
 
+/* Whoever waits for nothing goes; a client that has just come still gets its first answer. */
 static void h1_drain(struct dp_conn *c)
 {
-    if (!c->x)
+    if (c->x || c->in.len)
+        return;
+    if (c->served)
         dp_conn_finish(c, false);
+    else
+        hurry(c);
 }
 
 static void h1_gone(struct dp_conn *c)

@@ -174,21 +174,20 @@ static const struct sp_h2_events events = {.request = on_request,
 static void h2_open(struct dp_conn *c)
 {
     c->h2 = sp_h2_new(&events, &sp_h2_default_limits, c);
+    c->heard_ms = sp_loop_now(c->worker->loop);
     dp_conn_set_deadline(c, c->worker->options->idle_ms);
     dp_conn_dirty(c);
-}
-
-static void end_when_finished(struct dp_conn *c)
-{
-    if (sp_h2_finished(c->h2) || (c->worker->draining && sp_h2_num_streams(c->h2) == 0))
-        dp_conn_finish(c, false);
+    if (c->worker->draining)
+        h2_drain(c);
 }
 
 static void h2_recv(struct dp_conn *c, struct sp_str bytes)
 {
     struct sp_error err;
-    dp_conn_set_deadline(c, c->worker->options->idle_ms);
-    c->in_recv = true; /* nothing may close the connection under the session's feet */
+    if (c->close_after_flush)
+        return;
+    c->heard_ms = sp_loop_now(c->worker->loop); /* the deadline looks at it when it passes */
+    c->in_recv = true;                          /* nothing may close the connection under the session's feet */
     sp_result r = sp_h2_recv(c->h2, bytes, &err);
     c->in_recv = false;
     if (sp_failed(r)) {
@@ -202,8 +201,8 @@ static void h2_recv(struct dp_conn *c, struct sp_str bytes)
 static void h2_produce(struct dp_conn *c, struct sp_buf *stage)
 {
     sp_h2_send(c->h2, stage, STAGE_MAX);
-    if (stage->len == 0)
-        end_when_finished(c);
+    if (stage->len == 0 && sp_h2_finished(c->h2) && !c->close_after_flush)
+        dp_conn_finish(c, true); /* a reset for what it still sends must not overtake the GOAWAY */
 }
 
 static void h2_eof(struct dp_conn *c)
@@ -216,37 +215,63 @@ static void h2_unblocked(struct dp_conn *c)
     dp_conn_dirty(c); /* produce moves what the streams have kept */
 }
 
+/* How often a connection with streams is looked at. */
+static uint32_t check_after(const struct dp_conn *c)
+{
+    const struct dp_proxy_options *o = c->worker->options;
+    uint32_t ms = o->idle_ms < o->body_ms ? o->idle_ms : o->body_ms;
+    return ms < o->head_ms ? ms : o->head_ms;
+}
+
 /* GOAWAY in two steps (RFC 9113 6.8): what the client has already sent when it reads the first is still served. */
 static void h2_drain(struct dp_conn *c)
 {
-    sp_h2_drain(c->h2, c->going_away || sp_h2_num_streams(c->h2) == 0);
-    dp_conn_set_deadline(c, c->going_away ? c->worker->options->idle_ms : FINAL_GOAWAY_MS);
+    if (c->gone_away)
+        return;
+    sp_h2_drain(c->h2, c->going_away);
+    dp_conn_set_deadline(c, c->going_away ? check_after(c) : FINAL_GOAWAY_MS);
     c->gone_away = c->going_away;
     c->going_away = true;
     dp_conn_dirty(c);
 }
 
-/* A client that opens streams and then gives no window would hold upstream connections and memory for ever. */
-static bool is_stalled(const struct dp_conn *c)
+/* A client that opens streams and then gives no window would hold upstream connections and memory for ever. Only body
+ * bytes count as movement: pings do not keep it alive. */
+static bool is_stalled(struct dp_conn *c, uint64_t now)
 {
     bool waits = dp_conn_blocked(c);
     for (const struct dp_exchange *x = c->streams; x && !waits; x = x->sibling)
         waits = x->down_blocked || x->response_ended;
-    return waits && sp_loop_now(c->worker->loop) - c->sent_ms >= c->worker->options->body_ms;
+    uint64_t sent = sp_h2_data_sent(c->h2);
+    if (!waits || !c->stalled_ms || sent != c->stalled_at)
+        c->stalled_ms = waits ? now : 0;
+    c->stalled_at = sent;
+    return waits && now - c->stalled_ms >= c->worker->options->body_ms;
+}
+
+/* A head that was begun and does not become whole. */
+static bool has_slow_head(const struct dp_conn *c, uint64_t now)
+{
+    for (const struct dp_exchange *x = c->streams; x; x = x->sibling)
+        if (x->state == DP_EX_HEAD && now - x->started_ms >= c->worker->options->head_ms)
+            return true;
+    return false;
 }
 
 static void h2_deadline(struct dp_conn *c)
 {
+    uint64_t now = sp_loop_now(c->worker->loop), quiet = now - c->heard_ms;
     if (c->going_away && !c->gone_away) {
         h2_drain(c);
         return;
     }
-    if (is_stalled(c)) {
+    if (is_stalled(c, now) || has_slow_head(c, now)) {
         dp_conn_close(c);
         return;
     }
-    if (sp_h2_num_streams(c->h2)) {
-        dp_conn_set_deadline(c, c->worker->options->idle_ms);
+    bool busy = sp_h2_num_streams(c->h2) > 0;
+    if (busy || quiet < c->worker->options->idle_ms) {
+        dp_conn_set_deadline(c, busy ? check_after(c) : c->worker->options->idle_ms - (uint32_t)quiet);
         return;
     }
     dp_count(&c->worker->counters.idle_closed, 1);

@@ -45,7 +45,7 @@ struct dp_exchange {
     uint64_t started_ms, forwarded_ms, answered_ms; /* loop time */
     uint64_t uncredited;                            /* request body bytes that wait upstream */
     uint64_t bytes_out, body_in;                    /* response body sent; request body received */
-    struct sp_str upgrade_offer; /* of our own 426 */
+    struct sp_str upgrade_offer;                    /* of our own 426 */
     char request_id[33];
 };
 

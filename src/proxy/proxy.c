@@ -6,7 +6,6 @@ struct publication {
     struct dp_proxy *proxy;
     struct dp_snapshot *snapshot;
     unsigned left;
-    bool trust_changed;
     void (*live)(void *ctx, int64_t revision);
     void *ctx;
 };
@@ -27,10 +26,10 @@ static void all_switched(struct publication *pub)
     struct dp_snapshot *old = p->current;
     p->current = pub->snapshot; /* our own reference moves here */
     p->publications--;
-    if (pub->trust_changed)
+    if (old && memcmp(old->trust, p->current->trust, sizeof old->trust) != 0)
         sp_tls_server_reset_tickets(p->options->tls);
     dp_snapshot_unref(old);
-    if (pub->live)
+    if (pub->live && !p->joined)
         pub->live(pub->ctx, p->current->revision);
     free(pub);
 }
@@ -54,8 +53,7 @@ sp_result dp_proxy_publish(struct dp_proxy *p, const struct sp_resources *r, int
     struct dp_snapshot *s;
     SP_TRY(dp_snapshot_compile(r, revision, &p->snapshot_options, &s, problems));
     struct publication *pub = sp_alloc(sizeof *pub);
-    *pub = (struct publication){p, s, p->num_workers, false, live, ctx};
-    pub->trust_changed = p->current && memcmp(p->current->trust, s->trust, sizeof s->trust) != 0;
+    *pub = (struct publication){p, s, p->num_workers, live, ctx};
     p->publications++;
     for (unsigned i = 0; i < p->num_workers; i++)
         dp_worker_adopt(p->workers[i], dp_snapshot_ref(s), switched, pub);
@@ -72,6 +70,9 @@ void dp_proxy_join(struct dp_proxy *p)
 {
     for (unsigned i = 0; i < p->num_workers; i++)
         dp_worker_join(p->workers[i]);
+    p->joined = true;       /* nobody waits for `live` any more */
+    while (p->publications) /* every worker has switched, and has posted it */
+        sp_loop_run_once(p->loop, true);
     free(p->workers);
     dp_snapshot_unref(p->current);
     p->current = NULL;

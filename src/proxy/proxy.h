@@ -10,6 +10,7 @@ struct dp_proxy {
     unsigned num_workers;
     struct dp_snapshot *current; /* live in every worker; NULL until the first */
     unsigned publications;       /* under way */
+    bool joined;
 };
 
 /* Binds every listener for every worker, so that a busy port is an error here; starts the threads. The proxy serves 503

@@ -9,7 +9,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { ACCEPT_BATCH = 64, MAX_SPARE = 256, MAX_STAGES = 64, MAX_STAGE_KEPT = 262144 };
+enum {
+    ACCEPT_BATCH = 64,
+    ACCEPT_REST = 4096,
+    ACCEPT_PAUSE_MS = 100,
+    MAX_SPARE = 256,
+    MAX_STAGES = 64,
+    MAX_STAGE_KEPT = 262144
+};
 
 /* --- epochs --- */
 
@@ -84,19 +91,45 @@ void dp_worker_adopt(struct dp_worker *w, struct dp_snapshot *ref_take, void (*d
 
 /* --- listeners --- */
 
+static void on_pause_over(struct sp_deadline *d)
+{
+    struct dp_listener *l = (struct dp_listener *)(void *)((char *)d - offsetof(struct dp_listener, pause));
+    sp_watch_want(&l->watch, SP_READ);
+}
+
+/* False: nobody waits any more, or there is no descriptor for them: those that close make room, and the listen queue
+ * waits. */
+static bool accept_one(struct dp_listener *l)
+{
+    struct sp_address from = {.len = sizeof from.ss};
+    int fd = accept4(l->watch.fd, (struct sockaddr *)&from.ss, &from.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        dp_conn_accept(l, fd, &from);
+        return true;
+    }
+    if (errno == ECONNABORTED || errno == EINTR)
+        return true;
+    if (errno != EAGAIN) { /* the socket stays readable: without a pause the loop would spin */
+        sp_watch_want(&l->watch, 0);
+        sp_deadline_set(l->worker->wheel, &l->pause, ACCEPT_PAUSE_MS, on_pause_over);
+    }
+    return false;
+}
+
 static void on_accept(struct sp_watch *watch, int events)
 {
     struct dp_listener *l = (struct dp_listener *)(void *)watch;
     (void)events;
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
-        struct sp_address from = {.len = sizeof from.ss};
-        int fd = accept4(watch->fd, (struct sockaddr *)&from.ss, &from.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
-            continue;
-        if (fd < 0)
-            return; /* EAGAIN, or out of descriptors: those that close make room, and the listen queue waits */
-        dp_conn_accept(l, fd, &from);
-    }
+    for (int i = 0; i < ACCEPT_BATCH && accept_one(l); i++)
+        ;
+}
+
+/* Whoever stands in the listen queue has been told that it is connected. */
+static void accept_the_rest(struct dp_worker *w)
+{
+    for (size_t i = 0; i < w->options->num_listeners; i++)
+        for (int n = 0; n < ACCEPT_REST && w->listeners[i].watch.fd >= 0 && accept_one(&w->listeners[i]); n++)
+            ;
 }
 
 static sp_result bind_listeners(struct dp_worker *w, struct dp_proxy_options *o, struct sp_error *err)
@@ -123,6 +156,7 @@ static void close_listeners(struct dp_worker *w)
         if (l->watch.fd < 0)
             continue;
         sp_watch_stop(&l->watch);
+        sp_deadline_clear(w->wheel, &l->pause);
         close(l->watch.fd);
         l->watch.fd = -1;
     }
@@ -264,6 +298,7 @@ static void drain(void *arg)
     struct drain_order *o = arg;
     struct dp_worker *w = o->worker;
     w->draining = true;
+    accept_the_rest(w);
     close_listeners(w);
     sp_timer_start(&w->drain_timer, w->loop, o->grace_ms, on_grace_over);
     for (struct dp_conn *c = w->conns, *next; c; c = next) {
@@ -297,6 +332,7 @@ static void free_spares(struct dp_worker *w)
 void dp_worker_join(struct dp_worker *w)
 {
     pthread_join(w->thread, NULL);
+    sp_loop_run_once(w->loop, false); /* what was posted after the last turn, and what was left to its end */
     bury(&w->bury);
     struct dp_epoch *e = w->epoch;
     w->epoch = NULL;
