@@ -89,8 +89,8 @@ static void take_workspace(struct cp_call *c)
 
 static void dispatch(struct cp_call *c)
 {
-    static bool (*const families[])(struct cp_call *) = {cp_api_root, cp_api_entities, cp_api_apply, cp_api_revisions,
-                                                         cp_api_explain};
+    static bool (*const families[])(struct cp_call *) = {
+        cp_api_root, cp_api_tags, cp_api_schemas, cp_api_entities, cp_api_apply, cp_api_revisions, cp_api_explain};
     if (!host_is_fine(c) || !origin_is_fine(c)) {
         cp_reply_message(c, 403, "this API does not answer pages of other sites");
         return;

@@ -42,11 +42,15 @@ void cp_reply_group(struct cp_call *c, unsigned status, const struct sp_entity *
 const struct sp_entity *cp_find(const struct cp_call *c, enum sp_entity_kind kind, struct sp_str id_or_key);
 /* POST, PUT, PATCH, DELETE and OPTIONS of an entity path. */
 void cp_api_write(struct cp_call *c, enum sp_entity_kind kind);
+/* POST of an entity, but nothing is stored: /schemas/{entity}/validate. */
+void cp_validate_entity(struct cp_call *c, enum sp_entity_kind kind);
 /* Who asks: ?author=, or where from. */
 struct sp_str cp_author(struct cp_call *c);
 
 /* Families. A family answers the call, or leaves it alone and gives false: then it is 404. */
 bool cp_api_root(struct cp_call *c);      /* /, /status, /endpoints */
+bool cp_api_tags(struct cp_call *c);      /* /tags, /plugins/enabled */
+bool cp_api_schemas(struct cp_call *c);   /* /schemas/... */
 bool cp_api_entities(struct cp_call *c);  /* /services ... and what hangs below them */
 bool cp_api_apply(struct cp_call *c);     /* /sallyport/apply, rollback */
 bool cp_api_revisions(struct cp_call *c); /* /sallyport/revisions, export */

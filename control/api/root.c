@@ -102,6 +102,7 @@ static void get_endpoints(struct cp_call *c)
 {
     static const char *const ours[] = {"/",
                                        "/endpoints",
+                                       "/plugins/enabled",
                                        "/sallyport/apply",
                                        "/sallyport/explain/handshake",
                                        "/sallyport/export",
@@ -109,7 +110,12 @@ static void get_endpoints(struct cp_call *c)
                                        "/sallyport/nodes",
                                        "/sallyport/revisions",
                                        "/sallyport/rollback",
-                                       "/status"};
+                                       "/schemas/{entity}",
+                                       "/schemas/{entity}/validate",
+                                       "/schemas/plugins/{plugin}",
+                                       "/status",
+                                       "/tags",
+                                       "/tags/{tag}"};
     struct sp_buf b = {0};
     struct sp_json j = sp_json(&b);
     sp_json_object(&j);

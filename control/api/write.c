@@ -289,6 +289,35 @@ static void post(struct cp_call *c, const struct spot *s)
         store(c, s, m, id.len ? id : new_id(c->arena), 201);
 }
 
+void cp_validate_entity(struct cp_call *c, enum sp_entity_kind kind)
+{
+    ProtobufCMessage *m;
+    struct sp_problems problems;
+    struct writes w = {0};
+    struct cp_plan plan;
+    struct sp_error err = {0};
+    if (!cp_body_is_readable(c)) {
+        cp_reply_message(c, 415, "Unsupported media type");
+        return;
+    }
+    if (!cp_body_message(c, sp_entity_info(kind)->descriptor, NULL, &m, &problems)) {
+        reply_problems(c, &problems);
+        return;
+    }
+    struct sp_str id = sp_msg_string(m, "id");
+    id = id.len ? id : new_id(c->arena);
+    set_string(m, "id", id, c->arena);
+    set_string(m, "ws", c->workspace, c->arena);
+    add(c, &w, kind, id, m);
+    if (!sp_failed(cp_control_plan_entities(c->o->control, c->arena, w.v, w.num, &plan, &err)))
+        cp_reply_message(c, 200, "schema validation successful");
+    else if (plan.problems->num_errors)
+        reply_problems(c, plan.problems);
+    else
+        cp_reply_failure(c, &err);
+    cp_plan_fini(&plan);
+}
+
 static void put(struct cp_call *c, const struct spot *s)
 {
     ProtobufCMessage *m;

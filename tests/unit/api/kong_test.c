@@ -112,6 +112,66 @@ static void collections_are_paged_and_filtered(void **state)
     assert_int_equal(number(get(f, "/services?offset=zz", 400), "code"), 7);
 }
 
+static const struct sp_node *schema_field(const struct sp_node *fields, const char *name)
+{
+    for (size_t i = 0; i < fields->num; i++) {
+        const struct sp_node *f = sp_node_get(fields->items[i], sp_str_z(name));
+        if (f)
+            return f;
+    }
+    fail_msg("no field '%s'", name);
+    return NULL;
+}
+
+static void schemas_have_kongs_layout_and_defaults(void **state)
+{
+    struct fixture *f = *state;
+    const struct sp_node *fields = at(get(f, "/schemas/services", 200), "fields");
+    assert_int_equal(fields->type, SP_NODE_LIST);
+    assert_int_equal(number(schema_field(fields, "retries"), "default"), 5);
+    says(schema_field(fields, "retries"), "type", "integer");
+    assert_true(at(schema_field(fields, "host"), "required")->boolean);
+    says(schema_field(fields, "client_certificate"), "type", "foreign");
+    fields = at(get(f, "/schemas/routes", 200), "fields");
+    assert_int_equal(at(schema_field(fields, "protocols"), "default")->num, 2);
+    says(schema_field(fields, "headers"), "type", "map");
+
+    fields = at(get(f, "/schemas/plugins/mtls-auth", 200), "fields");
+    assert_int_equal(at(schema_field(fields, "protocols"), "default")->num, 4);
+    const struct sp_node *config = at(schema_field(fields, "config"), "fields");
+    const struct sp_node *by = at(schema_field(config, "consumer_by"), "default");
+    assert_int_equal(by->num, 2);
+    assert_true(sp_str_eq(by->items[0]->text, SP_STR("username")));
+    for (size_t i = 0; i < config->num; i++)
+        assert_int_equal(config->items[i]->num, 1);
+    says(get(f, "/schemas/plugins/nothing", 404), "message", "No plugin named 'nothing'");
+    says(get(f, "/schemas/nothing", 404), "message", "No entity named 'nothing'");
+}
+
+static void validation_stores_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_http_answer a =
+        call(f, "POST", "/schemas/services/validate", SP_STR("{\"name\":\"a\",\"host\":\"h\"}"), NULL);
+    assert_int_equal(a.status, 200);
+    says(json(f, &a), "message", "schema validation successful");
+    a = call(f, "POST", "/schemas/plugins/validate", SP_STR("{\"name\":\"mtls-auth\"}"), NULL);
+    assert_int_equal(a.status, 400);
+    assert_int_equal(f->published, 0);
+    get(f, "/services/a", 404);
+}
+
+static void tags_and_enabled_plugins(void **state)
+{
+    struct fixture *f = *state;
+    apply(f, "", gateway, 200);
+    assert_int_equal(at(get(f, "/tags", 200), "data")->num, 3);
+    const struct sp_node *data = at(get(f, "/tags/shop", 200), "data");
+    assert_int_equal(data->num, 1);
+    says(data->items[0], "entity_name", "services");
+    assert_true(at(get(f, "/plugins/enabled", 200), "enabled_plugins")->num >= 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +181,9 @@ int main(void)
         TEST(root_and_status),
         TEST(entities_by_key_by_id_and_below_their_parents),
         TEST(collections_are_paged_and_filtered),
+        TEST(schemas_have_kongs_layout_and_defaults),
+        TEST(validation_stores_nothing),
+        TEST(tags_and_enabled_plugins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
