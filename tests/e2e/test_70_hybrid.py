@@ -24,15 +24,18 @@ class Cluster:
         self.control.start()
         return self
 
-    def node(self, name="node-1", ready=True, cache=True, pki=None):
+    def node(self, name="node-1", ready=True, cache=True, pki=None, connected=True):
         pki = pki or self.pki
         more = ["--control", self.control.cluster, "--cluster-cert", pki / f"{name}.pem", "--cluster-key", pki / f"{name}.key",
                 "--cluster-ca", self.pki / "ca.pem"]
         if cache:
             (self.folder / f"cache-{name}").mkdir(exist_ok=True)
             more += ["--cache-dir", self.folder / f"cache-{name}"]
-        self.nodes[name] = DataPlane(self.folder / name, None, more, name)
-        return self.nodes[name].start(ready)
+        node = self.nodes[name] = DataPlane(self.folder / name, None, more, name)
+        node.start(ready)
+        if connected: # `apply --wait` waits for the nodes that are connected by then
+            poll(lambda: f'"{name}"' in self.control.get("/sallyport/nodes").body, f"{name} is connected")
+        return node
 
     def ctl(self, *args, **kwargs):
         return run("sallyctl", "--url", self.control.url, *args, **kwargs)
@@ -208,7 +211,7 @@ def test_what_was_deleted_while_it_was_away_is_gone(pki, echo, cluster):
 def test_a_foreign_certificate_is_refused(pki, echo, cluster, tmp_path):
     assert cluster.apply(guarded(pki, echo)).code == 0
     foreign = cluster_pki(tmp_path / "foreign", "node-1")
-    node = cluster.node(ready=False, cache=False, pki=foreign)
+    node = cluster.node(ready=False, cache=False, pki=foreign, connected=False)
     cluster.control.wait_log("rpc_refused")
     node.wait_log("discovery_failed")
     assert node.status("/healthz/ready").status == 503
@@ -231,7 +234,7 @@ def test_a_wrong_control_plane_is_refused(pki, echo, tmp_path):
 
 
 def test_rollback(pki, echo, cluster):
-    node = cluster.node(ready=False)
+    node = cluster.node(ready=False, connected=False)
     assert cluster.apply(guarded(pki, echo, "/one"), "--wait", "-m", "first").code == 0
     assert cluster.apply(guarded(pki, echo, "/two"), "--wait", "-m", "second").code == 0
     said = cluster.ctl("rollback", "1")

@@ -275,7 +275,7 @@ def cluster(tmp_path):
     def start(program, arguments):
         ports = tmp_path / f"{program}.json"
         process = subprocess.Popen([BUILD / program, *arguments, f"--ports-file={ports}"], stderr=subprocess.DEVNULL,
-                                   env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"})
+                                   env={k: v for k, v in os.environ.items() if k == "PATH" or k.endswith("SAN_OPTIONS")})
         started.append(process)
         wait_until(lambda: ports.exists() or process.poll() is not None)
         assert process.poll() is None, f"{program} has ended with {process.returncode}"
