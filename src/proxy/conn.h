@@ -53,7 +53,6 @@ struct dp_conn {
     struct dp_exchange *x;
     struct sp_buf in; /* bytes that wait for their turn: part of a head, pipelined requests */
     size_t scanned;
-    bool served; /* at least one request */
     struct sp_deferred resume;
     /* h2 */
     struct sp_h2 *h2;

@@ -7,7 +7,7 @@
 enum {
     MAX_EARLY = 65536,   /* bytes of pipelined requests that may wait */
     MAX_AT_ONCE = 32,    /* requests that are begun before what they left behind is cleared away */
-    LAST_HEAD_MS = 1000, /* at a drain: for the first request of a new connection to arrive */
+    LAST_HEAD_MS = 1000, /* at a drain: for a request that is on its way */
 };
 
 static const struct dp_down_ops ops;
@@ -75,7 +75,6 @@ static void end_exchange(struct dp_conn *c, struct dp_exchange *x, bool keep)
 {
     bool linger = !x->request_done;
     c->x = NULL;
-    c->served = true;
     dp_exchange_free(x);
     dp_conn_dirty(c);
     if (keep && !c->worker->draining && !dp_conn_expired(c))
@@ -312,14 +311,10 @@ static void h1_deadline(struct dp_conn *c)
     dp_conn_finish(c, false);
 }
 
-/* Whoever waits for nothing goes; a client that has just come still gets its first answer. */
+/* A request may be on its way already: closing at once would lose it. */
 static void h1_drain(struct dp_conn *c)
 {
-    if (c->x || c->in.len)
-        return;
-    if (c->served)
-        dp_conn_finish(c, false);
-    else
+    if (!c->x && !c->in.len)
         hurry(c);
 }
 

@@ -560,20 +560,25 @@ void flow_connect(struct flow *f, struct flow_end *e)
     assert_int_equal(connect(e->fd, (const struct sockaddr *)&to->ss, to->len), 0);
 }
 
-static void connect_tls(struct flow *f, struct flow_end *e, const char *sni, const char *alpn)
+void flow_connect_tls_with(struct flow *f, struct flow_end *e, struct sp_tls_client *client, const char *sni)
 {
-    struct sp_error err;
-    struct sp_tls_client_options o = {.alpn = alpn};
     *e = (struct flow_end){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     assert_true(e->fd >= 0);
     be_patient(e->fd);
     const struct sp_address *to = &f->listeners[1].address;
     assert_int_equal(connect(e->fd, (const struct sockaddr *)&to->ss, to->len), 0);
-    sp_tls_client_free(f->client); /* another ALPN, another client */
-    assert_false(sp_failed(sp_tls_client_new(&o, &f->client, &err)));
-    e->tls = sp_tls_connect(f->client, sp_str_z(sni), &e->wire);
+    e->tls = sp_tls_connect(client, sp_str_z(sni), &e->wire);
     if (!shake_hands(e))
         e->broken = true;
+}
+
+static void connect_tls(struct flow *f, struct flow_end *e, const char *sni, const char *alpn)
+{
+    struct sp_error err;
+    struct sp_tls_client_options o = {.alpn = alpn};
+    sp_tls_client_free(f->client); /* another ALPN, another client */
+    assert_false(sp_failed(sp_tls_client_new(&o, &f->client, &err)));
+    flow_connect_tls_with(f, e, f->client, sni);
 }
 
 void flow_connect_tls(struct flow *f, struct flow_end *e, const char *sni)

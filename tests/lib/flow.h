@@ -110,7 +110,8 @@ void flow_config(struct flow *f, const char *fmt, ...) SP_PRINTF(2, 3); /* YAML;
 void flow_serve(struct flow *f, uint16_t port, const char *extra);
 void flow_drain(struct flow *f, uint32_t grace_ms);
 void flow_stop(struct flow *f); /* drains without grace, unless flow_drain was called, and joins */
-void flow_connect(struct flow *f, struct flow_end *e);                      /* plain */
+void flow_connect(struct flow *f, struct flow_end *e); /* plain */
+void flow_connect_tls_with(struct flow *f, struct flow_end *e, struct sp_tls_client *client, const char *sni);
 void flow_connect_tls(struct flow *f, struct flow_end *e, const char *sni); /* ALPN http/1.1 */
 void flow_connect_h2(struct flow *f, struct flow_end *e, const char *sni);  /* ALPN h2 */
 /* One GET on a connection of its own; the status, 0: no answer. */

@@ -22,7 +22,7 @@ struct flow_h2 {
     nghttp2_session *ng;
     struct flow_h2_stream streams[FLOW_H2_STREAMS];
     unsigned num, closed, ok; /* begun, ended, ended whole with 200 */
-    struct sp_buf frames; /* the begun frame */
+    struct sp_buf frames;     /* the begun frame */
     unsigned goaways;
     int32_t last_id;
     uint32_t goaway_error;
