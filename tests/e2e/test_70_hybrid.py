@@ -224,7 +224,7 @@ def test_a_wrong_control_plane_is_refused(pki, echo, tmp_path):
     two.control = one.control
     try:
         assert one.apply(guarded(pki, echo)).code == 0
-        node = two.node(ready=False, cache=False)
+        node = two.node(ready=False, cache=False, connected=False)
         node.wait_log("discovery_failed")
         assert node.status("/healthz/ready").status == 503
     finally:
@@ -234,7 +234,7 @@ def test_a_wrong_control_plane_is_refused(pki, echo, tmp_path):
 
 
 def test_rollback(pki, echo, cluster):
-    node = cluster.node(ready=False, connected=False)
+    node = cluster.node(ready=False)
     assert cluster.apply(guarded(pki, echo, "/one"), "--wait", "-m", "first").code == 0
     assert cluster.apply(guarded(pki, echo, "/two"), "--wait", "-m", "second").code == 0
     said = cluster.ctl("rollback", "1")
