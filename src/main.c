@@ -312,10 +312,12 @@ int main(int argc, char **argv)
 {
     struct program *p = &program;
     p->set = &dp_settings;
-    struct sp_options_seen seen;
+    struct sp_options_seen seen = {0};
     struct sp_error err = {0};
-    if (sp_failed(sp_options_parse(&dp_options, argc, argv, &seen, &err)))
+    if (sp_failed(sp_options_parse(&dp_options, argc, argv, &seen, &err))) {
+        free(seen.words);
         return usage_error(&err);
+    }
     sp_result usable = seen.help || seen.version ? sp_ok() : check_settings(p->set, &seen, &err);
     free(seen.words);
     if (seen.help)

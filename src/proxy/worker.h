@@ -90,7 +90,7 @@ struct dp_worker {
     struct dp_counters counters;
 };
 
-enum { DP_RECV = 131072 };
+enum { DP_RECV = 262144 };
 
 /* Main thread: binds this worker's sockets (port 0 becomes a real port in options->listeners for the next workers). */
 SP_MUST sp_result dp_worker_new(unsigned index, struct dp_proxy_options *options, struct dp_worker **out,

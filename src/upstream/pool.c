@@ -7,7 +7,7 @@
 
 enum {
     IDLE_MS = 60000,     /* an idle connection is closed after this */
-    MAX_IDLE = 256,      /* per pool and worker */
+    MAX_IDLE = 512,      /* per pool and worker, as Kong keeps; fewer than are in use at once is a connect a request */
     MAX_WAITING = 65536, /* bytes of a request that may wait in a connection */
     NUM_BUCKETS = 256,
     MAX_ADDRESSES = 4,
