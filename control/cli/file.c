@@ -50,12 +50,15 @@ bool cp_load_file(struct cp_cli *cli, const char *path, struct cp_file *out, int
     sp_problems_init(&problems, cli->arena);
     *out = (struct cp_file){0};
     *exit_code = CP_EXIT_OK;
-    if (sp_failed(cp_read_input(path, &raw, &err)))
+    if (sp_failed(cp_read_input(path, &raw, &err))) {
         *exit_code = cp_fail(cli, &err);
-    else if (!sp_model_expand_files(cli->arena, sp_buf_str(&raw), name, &out->text, &problems) ||
-             sp_failed(sp_model_parse(cli->arena, sp_buf_str(&out->text), name, sp_clock_wall_s(&sp_clock_system),
-                                      &out->model, &problems)))
-        *exit_code = print_problems(cli, &problems);
+    } else { /* a file:// that cannot be read does not hide what else is wrong */
+        bool complete = sp_model_expand_files(cli->arena, sp_buf_str(&raw), name, &out->text, &problems);
+        sp_result r = sp_model_parse(cli->arena, sp_buf_str(&out->text), name, sp_clock_wall_s(&sp_clock_system),
+                                     &out->model, &problems);
+        if (!complete || sp_failed(r))
+            *exit_code = print_problems(cli, &problems);
+    }
     sp_buf_wipe(&raw);
     if (*exit_code != CP_EXIT_OK)
         sp_buf_wipe(&out->text);

@@ -3,6 +3,45 @@
 
 #include "tls/certificate.h"
 
+/* A file:// reference that is still there was not expanded: its file cannot be read, which is said already, or it came
+ * to a control plane, which opens no files for its clients. */
+static bool is_reference(struct sp_builder *b, const struct sp_entity *e, const char *field, struct sp_str pem)
+{
+    if (!sp_str_starts(pem, SP_STR("file://")))
+        return false;
+    for (const struct sp_problem *p = b->problems->first; p; p = p->next)
+        if (strcmp(p->code, "file_reference") == 0 && sp_str_starts(p->text, pem))
+            return true;
+    sp_entity_problem(b, e, SP_PROBLEM_ERROR, "file_reference", field,
+                      "%.*s: sallyctl and a data plane's own file may refer to files; here the PEM itself must stand",
+                      SP_FMT(pem));
+    return true;
+}
+
+static bool check_chain(struct sp_builder *b, const struct sp_entity *e, const char *field, const char *pem,
+                        struct sp_der_list *list)
+{
+    struct sp_error err = {0};
+    if (!pem || is_reference(b, e, field, sp_str_z(pem)))
+        return false;
+    if (!sp_failed(sp_pem_certificates(sp_str_z(pem), b->arena, list, &err)))
+        return true;
+    sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", field, "invalid certificate: %s", err.text);
+    return false;
+}
+
+static bool check_key(struct sp_builder *b, const struct sp_entity *e, const char *field, const char *pem,
+                      enum sp_key_type *type)
+{
+    struct sp_error err = {0};
+    if (!pem || strcmp(pem, "[redacted]") == 0 || is_reference(b, e, field, sp_str_z(pem)))
+        return false; /* said already */
+    if (!sp_failed(sp_pem_key_type(sp_str_z(pem), type, &err)))
+        return true;
+    sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", field, "invalid key: %s", err.text);
+    return false;
+}
+
 /* One pair; *type is what the key is. */
 static bool check_pair(struct sp_builder *b, const struct sp_entity *e, const char *cert, const char *key,
                        const char *suffix, enum sp_key_type *type)
@@ -11,16 +50,9 @@ static bool check_pair(struct sp_builder *b, const struct sp_entity *e, const ch
     struct sp_der_list list = {0};
     struct sp_str cert_field = sp_arena_printf(b->arena, "cert%s", suffix),
                   key_field = sp_arena_printf(b->arena, "key%s", suffix);
-    if (strcmp(key, "[redacted]") == 0)
-        return false; /* said already */
-    if (sp_failed(sp_pem_certificates(sp_str_z(cert), b->arena, &list, &err))) {
-        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", cert_field.p, "invalid certificate: %s", err.text);
+    bool has_cert = check_chain(b, e, cert_field.p, cert, &list), has_key = check_key(b, e, key_field.p, key, type);
+    if (!has_cert || !has_key)
         return false;
-    }
-    if (sp_failed(sp_pem_key_type(sp_str_z(key), type, &err))) {
-        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", key_field.p, "invalid key: %s", err.text);
-        return false;
-    }
     if (sp_failed(sp_pem_key_matches(sp_str_z(cert), sp_str_z(key), &err))) {
         sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", key_field.p, "certificate does not match key");
         return false;
@@ -32,8 +64,6 @@ static void check_certificate(struct sp_builder *b, const struct sp_entity *e)
 {
     const Sallyport__V1__Certificate *c = (const Sallyport__V1__Certificate *)e->message;
     enum sp_key_type type = SP_KEY_RSA, alt = SP_KEY_RSA;
-    if (!c->cert || !c->key)
-        return; /* said already */
     bool good = check_pair(b, e, c->cert, c->key, "", &type);
     if (!c->cert_alt && !c->key_alt)
         return;
@@ -55,12 +85,8 @@ static void check_ca(struct sp_builder *b, const struct sp_entity *e)
     struct sp_error err = {0};
     struct sp_der_list list = {0};
     struct sp_cert_info info;
-    if (!c->cert)
+    if (!check_chain(b, e, "cert", c->cert, &list))
         return;
-    if (sp_failed(sp_pem_certificates(sp_str_z(c->cert), b->arena, &list, &err))) {
-        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "cert", "invalid certificate: %s", err.text);
-        return;
-    }
     if (list.num != 1) {
         sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "cert",
                           "please submit only one certificate at a time");

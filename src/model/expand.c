@@ -105,12 +105,14 @@ static const char *path_of(const struct expansion *e, const struct sp_node *n)
     return sp_arena_dup(e->arena, path).p;
 }
 
-static void put_file(struct expansion *e, const struct sp_node *n, struct sp_buf *out)
+static void put_file(struct expansion *e, const struct reference *r, struct sp_buf *out)
 {
+    const struct sp_node *n = r->node;
     struct sp_buf content = {0};
     struct sp_error err;
     if (sp_failed(sp_buf_read_file(&content, path_of(e, n), MAX_PEM_FILE, &err))) {
         add_problem(e, n, err.text);
+        sp_buf_add(out, sp_str(e->text.p + r->at, r->len));
     } else {
         struct sp_json j = sp_json(out); /* a JSON string is a YAML scalar on one line */
         sp_json_str(&j, sp_buf_str(&content));
@@ -135,7 +137,7 @@ bool sp_model_expand_files(struct sp_arena *a, struct sp_str text, struct sp_str
         if (e.v[i].at < at)
             continue; /* an alias leads here a second time */
         sp_buf_add(out, sp_str(text.p + at, e.v[i].at - at));
-        put_file(&e, e.v[i].node, out);
+        put_file(&e, &e.v[i], out);
         at = e.v[i].at + e.v[i].len;
     }
     sp_buf_add(out, sp_str_skip(text, at));

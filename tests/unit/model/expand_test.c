@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "model/expand.h"
+#include "model/model.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,23 @@ static void what_cannot_be_read_is_told_with_its_place(void **state)
     assert_int_equal(f->problems.first->column, 9);
     assert_int_equal(f->problems.first->next->line, 5);
     assert_non_null(memmem(f->problems.first->text.p, f->problems.first->text.len, "no.pem", 6));
+    sp_buf_putc(&f->out, '\0');
+    assert_string_equal(sp_buf_str(&f->out).p,
+                        "a: 1\nb:\n  cert: file://no.pem\n  key: \"line \\\"1\\\"\\nline 2\\n\"\n"
+                        "  cert_alt: file://nor.pem\n");
+}
+
+/* As the CLI and a data plane do it: each reference is told once, and everything else too. */
+static void what_cannot_be_read_hides_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_model *model;
+    struct sp_str text = SP_STR("_format_version: \"3.0\"\nca_certificates:\n- cert: file://no.pem\nwat: 1\n");
+    assert_false(sp_model_expand_files(f->arena, text, f->file, &f->out, &f->problems));
+    assert_true(sp_failed(sp_model_parse(f->arena, sp_buf_str(&f->out), f->file, 0, &model, &f->problems)));
+    assert_int_equal(f->problems.num_errors, 2);
+    assert_int_equal(f->problems.first->line, 3);
+    assert_int_equal(f->problems.first->next->line, 4);
 }
 
 int main(void)
@@ -90,6 +108,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(references_are_put_in, setup, teardown),
         cmocka_unit_test_setup_teardown(everything_else_stays_as_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_read_is_told_with_its_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_read_hides_nothing, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

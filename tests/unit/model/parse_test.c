@@ -252,6 +252,10 @@ static void certificates_are_read(void **state)
               "missing the \"CA\" basic constraint");
     parse_bad(w, 1, sp_arena_printf(w->a, "ca_certificates:\n- {cert: \"%s%s\"}\n", "nonsense", "").p,
               "ca_certificates[0].cert: invalid certificate");
+    parse_bad(w, 2, "certificates:\n- {cert: no, key: no}\n", "certificates[0].key: invalid key");
+    parse_bad(w, 2, "certificates:\n- {cert: no}\n", "certificates[0].cert: invalid certificate");
+    parse_bad(w, 2, "certificates:\n- {cert: \"file://a.pem\", key: \"file://a.key\"}\n",
+              "certificates[0].key: file://a.key: sallyctl and a data plane's own file may refer to files");
     struct sp_str two = sp_arena_printf(w->a, "%.*s%.*s", SP_FMT(ca), SP_FMT(ca));
     parse_bad(w, 1, sp_arena_printf(w->a, "ca_certificates:\n- {cert: %s}\n", quoted(w, two)).p,
               "please submit only one certificate at a time");
