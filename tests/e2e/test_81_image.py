@@ -82,3 +82,25 @@ def test_the_packages_of_the_image_cover_the_libraries(program):
                 owner = found.stdout.split(":")[0]
                 break
         assert owner in given, f"{program} loads {library} of the package {owner or '(none)'}"
+
+
+def test_what_is_copied_is_enough_to_configure(tmp_path):
+    """The build stage sees only what the Dockerfile copies; the program sources are all there, and so is all CMake reads."""
+    if not shutil.which("cmake"):
+        pytest.skip("no cmake")
+    for word, rest in instructions():
+        if word != "COPY" or "--from=" in rest:
+            continue
+        *sources, target = rest.split()
+        for source in sources:
+            place = tmp_path / target / pathlib.Path(source).name if target.endswith("/") else tmp_path / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (TOP / source).is_dir() else shutil.copy
+            if not target.startswith("/"):
+                copy(TOP / source, place)
+    command = next(rest for word, rest in instructions() if word == "RUN" and "cmake --preset" in rest)
+    command = command.split("&&")[0].replace("cmake --preset release", "cmake --preset release -B build")
+    run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    listed = subprocess.run(["ninja", "-C", tmp_path / "build", "-t", "query", *PROGRAMS], capture_output=True, text=True)
+    assert listed.returncode == 0, listed.stderr
