@@ -352,6 +352,10 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
         nghttp2_session_consume_connection(ng, len);
         return 0;
     }
+    if (s->answered) {
+        sp_h2_drop_rest(s, len);
+        return 0;
+    }
     s->uncredited += len;
     h->ev->data(s->owner, sp_str(data, len), false);
     return 0;

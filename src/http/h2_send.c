@@ -11,6 +11,7 @@ enum {
     FRAME_HEAD = 9,
     DATA_PAYLOAD = 16384 - FRAME_HEAD, /* a full DATA frame fills one TLS record */
     STACK_FIELDS = 48,
+    MAX_DROPPED = 256 << 10, /* bytes of a request that may come after its answer */
 };
 
 /* --- nghttp2 callbacks */
@@ -95,14 +96,23 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
     return 0;
 }
 
-/* A response that is complete before its request: nobody wants the rest (RFC 9113 8.1). */
-static void cancel_rest_of_request(struct sp_h2 *h, const nghttp2_frame *frame)
+/* A response that is complete before its request: nobody wants the rest (RFC 9113 8.1), but some clients (curl 7.88)
+ * take a reset that comes before they are done for a failure. So the rest is read and dropped, within bounds. */
+static void note_answered(struct sp_h2 *h, const nghttp2_frame *frame)
 {
     struct sp_h2_stream *s = nghttp2_session_get_stream_user_data(h->ng, frame->hd.stream_id);
-    if (!s || s->request_ended || s->reset)
+    if (s)
+        s->answered = true;
+}
+
+void sp_h2_drop_rest(struct sp_h2_stream *s, size_t len)
+{
+    nghttp2_session_consume(s->h->ng, s->id, len);
+    s->dropped += len;
+    if (s->dropped <= MAX_DROPPED)
         return;
     s->reset = true;
-    nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+    nghttp2_submit_rst_stream(s->h->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
 }
 
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
@@ -112,7 +122,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     case NGHTTP2_DATA:
     case NGHTTP2_HEADERS:
         if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
-            cancel_rest_of_request(h, frame);
+            note_answered(h, frame);
         break;
     case NGHTTP2_RST_STREAM: {
         /* Resets that the client provokes cost us as much as those it sends (CVE-2025-8671); the owner's are its own.

@@ -48,6 +48,8 @@ struct sp_h2_stream {
     struct sp_str span; /* the caller's bytes, while sp_h2_data runs; they follow what is kept */
     struct sp_fields trailers_out;
     bool responded, ended, deferred, has_trailers, was_kept, is_ready;
+    bool answered;  /* END_STREAM has gone out */
+    size_t dropped; /* request body bytes that came after that */
     /* end */
     bool reset, dead, clean;
 };
@@ -57,6 +59,8 @@ bool sp_h2_bucket_take(struct sp_h2_bucket *b);
 /* The session has ended: GOAWAY with this code is the last word. */
 void sp_h2_end_session(struct sp_h2 *h, uint32_t code, const char *why);
 void sp_h2_set_send_callbacks(nghttp2_session_callbacks *cb);
+/* Request body after the answer: read and dropped; too much of it ends in a reset. */
+void sp_h2_drop_rest(struct sp_h2_stream *s, size_t len);
 /* Answers a refused head when the owner does not want to. */
 void sp_h2_answer_fault(struct sp_h2_stream *s);
 /* Tells `closed` to those to whom it is due. Returns whether there were any. */

@@ -801,16 +801,33 @@ static void response_trailers(void **state)
     pair_free(p);
 }
 
-static void early_response_cancels_the_rest_of_the_request(void **state)
+static void the_rest_of_a_request_after_its_answer_is_dropped(void **state)
 {
     (void)state;
     struct pair *p = pair_new(NULL, 65535, false);
     p->on_request = answer;
-    struct upload u = {.left = 10, .hold = true};
+    struct upload u = {.left = 100000};
     SUBMIT_BODY(p, &u, M("POST"), S, A("a"), P("/"));
     run(p);
     assert_int_equal(p->seen[0].status, 204);
+    assert_int_equal(u.left, 0);
+    assert_int_equal(p->seen[0].reset, 0); /* some clients would call that a failure */
+    assert_true(p->owner[0].closed && p->owner[0].clean);
+    pair_free(p);
+}
+
+static void too_much_of_it_ends_in_a_reset(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL, 65535, false);
+    p->on_request = answer;
+    struct upload u = {.left = 10 << 20};
+    SUBMIT_BODY(p, &u, M("POST"), S, A("a"), P("/"));
+    for (int i = 0; i < 4; i++)
+        run(p);
+    assert_int_equal(p->seen[0].status, 204);
     assert_int_equal(p->seen[0].reset, NGHTTP2_NO_ERROR + 1);
+    assert_true(u.left > 9 << 20);
     assert_true(p->owner[0].closed && p->owner[0].clean);
     pair_free(p);
 }
@@ -900,7 +917,8 @@ int main(void)
         cmocka_unit_test(window_keeps_a_copy_of_the_rest),
         cmocka_unit_test(writable_drives_a_long_body),
         cmocka_unit_test(response_trailers),
-        cmocka_unit_test(early_response_cancels_the_rest_of_the_request),
+        cmocka_unit_test(the_rest_of_a_request_after_its_answer_is_dropped),
+        cmocka_unit_test(too_much_of_it_ends_in_a_reset),
         cmocka_unit_test(client_that_goes_in_the_middle),
         cmocka_unit_test(drain_is_in_two_phases),
         cmocka_unit_test(origins_are_told),
