@@ -17,7 +17,7 @@ static struct {
     const char *store, *cluster_listen, *cluster_cert, *cluster_key, *cluster_ca, *log_file, *ports_file;
     struct sp_option_list admin_listen;
     enum sp_log_level log_level;
-    bool show_secrets;
+    bool show_secrets, takeover;
 } set = {
     .store = "sqlite:/var/lib/sallyport/control.db",
     .cluster_listen = "0.0.0.0:8005",
@@ -43,6 +43,10 @@ static const struct sp_option cluster_options[] = {
     {"cluster-cert", 0, "FILE", sp_option_text, &set.cluster_cert,
      .help = "Own certificate there, PEM (sallyctl pki issue --role control)."},
     {"cluster-key", 0, "FILE", sp_option_text, &set.cluster_key, .help = "Its private key, PEM."},
+    {"takeover", 0, NULL, sp_option_switch, &set.takeover,
+     .help =
+         "Data planes go back to this store's revision although they hold a newer one. For one run, after the store "
+         "was restored from a backup or made anew. Default: off, they keep what they have and refuse"},
     {"cluster-ca", 0, "FILE", sp_option_text, &set.cluster_ca,
      .help = "A data plane is let in when its certificate chains to one of these, PEM (sallyctl pki init)."},
 };
@@ -111,7 +115,7 @@ static void publish(void *ctx, const struct cp_config *config)
     struct sp_arena *hold = sp_arena_new(64);
     sp_arena_on_free(hold, drop_config, cp_config_ref((struct cp_config *)(uintptr_t)config));
     struct cp_snapshot *snapshot = cp_snapshot_new(config->revision.revision, config->resources, hold);
-    snapshot->rollback = config->revision.rollback;
+    snapshot->rollback = config->revision.rollback || set.takeover;
     cp_discovery_publish(p->discovery, snapshot, false);
     cp_snapshot_unref(snapshot);
 }

@@ -23,11 +23,18 @@ struct progress {
 
 enum verdict { WAITING, LIVE, REFUSED, AWAY };
 
-static enum verdict judge(const struct sp_node *node, int64_t revision)
+/* What is waited for: that revision, or one that came after it. A node may hold a higher one of a store that was lost.
+ */
+struct wanted {
+    int64_t revision, newest;
+};
+
+static enum verdict judge(const struct sp_node *node, const struct wanted *w)
 {
-    if (cp_int(node, "revision") >= revision)
+    int64_t held = cp_int(node, "revision");
+    if (held >= w->revision && held <= w->newest)
         return LIVE;
-    if (cp_int(node, "rejected_revision") >= revision)
+    if (cp_int(node, "rejected_revision") >= w->revision)
         return REFUSED;
     return sp_str_eq(cp_text(node, "state"), SP_STR("disconnected")) ? AWAY : WAITING;
 }
@@ -60,11 +67,11 @@ static void draw_bar(struct cp_cli *cli, const struct progress *p)
     fflush(cli->err);
 }
 
-static struct progress count(const struct sp_node *nodes, int64_t revision)
+static struct progress count(const struct sp_node *nodes, const struct wanted *w)
 {
     struct progress p = {0};
     for (size_t i = 0; i < nodes->num; i++) {
-        enum verdict v = judge(nodes->items[i], revision);
+        enum verdict v = judge(nodes->items[i], w);
         p.live += v == LIVE;
         p.refused += v == REFUSED;
         p.waiting += v == WAITING;
@@ -73,7 +80,7 @@ static struct progress count(const struct sp_node *nodes, int64_t revision)
     return p;
 }
 
-static int conclude(struct cp_cli *cli, const struct sp_node *nodes, int64_t revision, const struct progress *p)
+static int conclude(struct cp_cli *cli, const struct sp_node *nodes, const struct wanted *w, const struct progress *p)
 {
     FILE *to = cli->output == CP_TABLE ? cli->out : cli->err;
     if (cli->live)
@@ -81,7 +88,7 @@ static int conclude(struct cp_cli *cli, const struct sp_node *nodes, int64_t rev
     for (size_t i = 0; i < nodes->num; i++) {
         const struct sp_node *node = nodes->items[i];
         struct sp_str name = cp_clean(cli, cp_text(node, "name"));
-        switch (judge(node, revision)) {
+        switch (judge(node, w)) {
         case LIVE:
             fprintf(to, "%s%.*s is live%s\n", cp_color(cli, CP_GREEN), SP_FMT(name), cp_color(cli, CP_PLAIN));
             break;
@@ -94,7 +101,7 @@ static int conclude(struct cp_cli *cli, const struct sp_node *nodes, int64_t rev
             break;
         case AWAY:
             fprintf(to, "%.*s is not connected; it will get revision %lld when it comes back\n", SP_FMT(name),
-                    (long long)revision);
+                    (long long)w->revision);
         }
     }
     if (nodes->num == 0)
@@ -116,12 +123,13 @@ int cp_wait_until_live(struct cp_cli *cli, const struct cp_wait *w, int64_t revi
             done = true;
         } else {
             const struct sp_node *nodes = cp_list(a.json, "data");
-            struct progress p = count(nodes, revision);
+            struct wanted wanted = {revision, cp_int(a.json, "revision")};
+            struct progress p = count(nodes, &wanted);
             draw_bar(cli, &p);
             uint64_t waited = sp_clock_mono_ms(&sp_clock_system) - begin;
             done = waited >= patience || (p.waiting == 0 && (nodes->num || waited >= GRACE_MS));
             if (done)
-                code = conclude(cli, nodes, revision, &p);
+                code = conclude(cli, nodes, &wanted, &p);
         }
         sp_arena_free(cli->arena);
         if (!done)

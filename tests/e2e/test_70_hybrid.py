@@ -244,6 +244,26 @@ def test_rollback(pki, echo, cluster):
     assert "first" in history and "second" in history
 
 
+def test_a_store_that_was_lost_is_obeyed_only_when_it_takes_over(pki, echo, cluster):
+    """A stale replica must not bring old configurations back; an operator who restored a backup may."""
+    node = cluster.node(cache=False, ready=False)
+    for path in ("/one", "/two", "/three"):
+        assert cluster.apply(guarded(pki, echo, path), "--wait").code == 0
+    cluster.control.stop()
+    for file in cluster.control.store.parent.glob("control.db*"):
+        file.unlink()
+    cluster.control.again()
+    poll(lambda: '"node-1"' in cluster.control.get("/sallyport/nodes").body, "node-1 is connected")
+    said = cluster.apply(guarded(pki, echo, "/new"), "--wait")
+    assert said.code == 5 and "older" in said.err, said
+    assert ask(node, pki.alice).json()["path"] == "/three/x"
+    cluster.control.stop()
+    cluster.control.command.append("--takeover")
+    cluster.control.again()
+    poll(lambda: ask(node, pki.alice).json()["path"] == "/new/x", "the new store's configuration is live")
+    assert cluster.control.nodes()[0]["revision"] == 1
+
+
 def test_nodes_are_listed(pki, echo, cluster):
     node = cluster.node(ready=False)
     assert cluster.apply(guarded(pki, echo), "--wait").code == 0

@@ -272,7 +272,7 @@ static void diff_exits_4_when_there_is_one(void **state)
     holds(f->out, "Nothing to change");
 }
 
-#define NODES(list) "{\"revision\":7,\"data\":[" list "]}"
+#define NODES(list) "{\"revision\":8,\"data\":[" list "]}"
 
 static int wait_with(struct fixture *f, const char *nodes)
 {
@@ -303,6 +303,8 @@ static void wait_tells_each_data_plane(void **state)
     holds(f->err, "ROUTE/r paths[0]: no regex");
     assert_int_equal(wait_with(f, NODES("{\"name\":\"n1\",\"state\":\"sending\",\"revision\":6}")), CP_EXIT_NODE);
     holds(f->err, "n1 did not answer in time; it serves revision 6");
+    assert_int_equal(wait_with(f, NODES("{\"name\":\"n1\",\"state\":\"live\",\"revision\":30}")), CP_EXIT_NODE);
+    holds(f->err, "it serves revision 30"); /* of another store */
 }
 
 /* --- the rest */
