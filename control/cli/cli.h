@@ -59,6 +59,8 @@ void cp_grid_print(struct cp_grid *g);
 void cp_write_yaml(const struct sp_node *n, struct sp_buf *out);
 /* An answer as -o json or -o yaml wants it; false: a table is wanted. */
 bool cp_print_tree(struct cp_cli *cli, const struct sp_node *tree);
+/* The same for what this program says itself. */
+bool cp_print_json(struct cp_cli *cli, struct sp_str json);
 
 /* --- asking the control plane */
 struct cp_answer {

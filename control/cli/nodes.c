@@ -1,4 +1,5 @@
 /* sallyctl nodes, history, export, version: what the control plane knows. */
+#include "base/json.h"
 #include "control/cli/cli.h"
 
 static int run_nodes(struct cp_cli *cli, const char **words, size_t num)
@@ -135,6 +136,22 @@ const struct cp_command cp_command_export = {
 
 /* --- version */
 
+static bool print_versions(struct cp_cli *cli, struct sp_str version, struct sp_str kong, int64_t revision)
+{
+    struct sp_buf b = {0};
+    struct sp_json j = sp_json(&b);
+    sp_json_object(&j);
+    sp_json_put_z(&j, "sallyctl", SP_VERSION);
+    sp_json_put_str(&j, "control", version);
+    sp_json_put_z(&j, "url", cli->url);
+    sp_json_put_int(&j, "revision", revision);
+    sp_json_put_str(&j, "admin_api", kong);
+    sp_json_end_object(&j);
+    bool printed = cp_print_json(cli, sp_buf_str(&b));
+    sp_buf_fini(&b);
+    return printed;
+}
+
 static int run_version(struct cp_cli *cli, const char **words, size_t num)
 {
     struct cp_answer a;
@@ -142,14 +159,18 @@ static int run_version(struct cp_cli *cli, const char **words, size_t num)
     (void)words;
     if (num)
         return cp_usage(cli, "version", "one word too many");
-    fprintf(cli->out, "sallyctl %s\n", SP_VERSION);
-    fflush(cli->out); /* before what may be said of the control plane */
+    if (cli->output == CP_TABLE) {
+        fprintf(cli->out, "sallyctl %s\n", SP_VERSION);
+        fflush(cli->out); /* before what may be said of the control plane */
+    }
     if (!cp_get(cli, SP_STR("/"), &a, &code))
         return code;
     const struct sp_node *ours = a.json ? sp_node_get(a.json, SP_STR("sallyport")) : NULL;
-    struct sp_str version = cp_clean(cli, cp_text(ours, "version")), kong = cp_clean(cli, cp_text(a.json, "version"));
-    fprintf(cli->out, "sallyport-control %.*s at %s, revision %lld, Admin API as Kong %.*s\n", SP_FMT(version),
-            cli->url, (long long)cp_int(ours, "revision"), SP_FMT(kong));
+    struct sp_str version = cp_text(ours, "version"), kong = cp_text(a.json, "version");
+    int64_t revision = cp_int(ours, "revision");
+    if (!print_versions(cli, version, kong, revision))
+        fprintf(cli->out, "sallyport-control %.*s at %s, revision %lld, Admin API as Kong %.*s\n",
+                SP_FMT(cp_clean(cli, version)), cli->url, (long long)revision, SP_FMT(cp_clean(cli, kong)));
     return code;
 }
 

@@ -2,6 +2,7 @@
  * openssl incantation. */
 #include "tls/pki.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "control/cli/cli.h"
 #include "net/address.h"
 #include <errno.h>
@@ -67,6 +68,20 @@ static sp_result issue(struct cp_cli *cli, const char *name, const struct sp_pki
     return result;
 }
 
+/* -o json, -o yaml: where it went. */
+static bool print_pair(struct cp_cli *cli, const char *name)
+{
+    struct sp_buf b = {0};
+    struct sp_json j = sp_json(&b);
+    sp_json_object(&j);
+    sp_json_put_str(&j, "certificate", path(cli, name, ".pem"));
+    sp_json_put_str(&j, "key", path(cli, name, ".key"));
+    sp_json_end_object(&j);
+    bool printed = cp_print_json(cli, sp_buf_str(&b));
+    sp_buf_fini(&b);
+    return printed;
+}
+
 static void set_validity(struct sp_pki_request *r, uint32_t days)
 {
     int64_t now = sp_clock_wall_s(&sp_clock_system);
@@ -96,6 +111,8 @@ static int run_init(struct cp_cli *cli, const char **words, size_t num)
     set_validity(&r, set.days ? set.days : 3650);
     if (sp_failed(issue(cli, "ca", &r, SP_STR(""), SP_STR(""), &err)))
         return cp_fail(cli, &err);
+    if (print_pair(cli, "ca"))
+        return CP_EXIT_OK;
     fprintf(cli->out,
             "%s/ca.pem  the CA certificate: give it to every control plane and data plane\n"
             "%s/ca.key  its key: keep it off the machines; who has it can join the cluster\n",
@@ -211,7 +228,7 @@ static int run_issue(struct cp_cli *cli, const char **words, size_t num)
         return cp_usage(cli, "pki issue", "--role %s is none of control, node, server, client", set.role);
     set_validity(&r, set.days ? set.days : 365);
     int code = issue_under_ca(cli, &r);
-    if (code == CP_EXIT_OK)
+    if (code == CP_EXIT_OK && !print_pair(cli, set.name))
         fprintf(cli->out, "%s/%s.pem\n%s/%s.key\n", dir(), set.name, dir(), set.name);
     return code;
 }

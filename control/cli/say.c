@@ -226,3 +226,13 @@ bool cp_print_tree(struct cp_cli *cli, const struct sp_node *tree)
     sp_buf_fini(&b);
     return true;
 }
+
+bool cp_print_json(struct cp_cli *cli, struct sp_str json)
+{
+    struct sp_problems problems;
+    sp_problems_init(&problems, cli->arena);
+    const struct sp_node *tree =
+        sp_node_read_json(cli->arena, sp_arena_dup(cli->arena, json), SP_STR("answer"), &problems);
+    sp_assert(tree);
+    return cp_print_tree(cli, tree);
+}

@@ -333,6 +333,18 @@ static void get_reads_every_page(void **state)
     holds(f->err, "there is no 'x' among the mtls_auth_credentials");
 }
 
+static void version_tells_both(void **state)
+{
+    struct fixture *f = *state;
+    f->answers = (const struct canned[]){
+        {"GET", "/", 200, "{\"version\":\"3.9.1\",\"sallyport\":{\"version\":\"9.9\",\"revision\":4}}"}, {0}};
+    assert_int_equal(RUN(f, f->url, "version"), CP_EXIT_OK);
+    holds(f->out, "sallyctl " SP_VERSION);
+    holds(f->out, "sallyport-control 9.9");
+    assert_int_equal(RUN(f, f->url, "version", "-o", "json"), CP_EXIT_OK);
+    holds(f->out, "\"control\":\"9.9\"");
+}
+
 static void explain_answers_from_a_file(void **state)
 {
     struct fixture *f = *state;
@@ -368,6 +380,8 @@ static void pki_makes_private_files_once(void **state)
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(RUN(f, "pki", "issue", "--name", "gateway-1", "--dir", dir), CP_EXIT_FAILED);
     assert_int_equal(RUN(f, "pki", "issue", "--name", "gateway-1", "--dir", dir, "--force"), CP_EXIT_OK);
+    assert_int_equal(RUN(f, "pki", "issue", "--name", "g2", "--dir", dir, "-o", "yaml"), CP_EXIT_OK);
+    holds(f->out, "key: \"");
     assert_int_equal(RUN(f, "pki", "issue", "--name", "../x", "--dir", dir), CP_EXIT_USAGE);
     assert_int_equal(RUN(f, "pki", "issue", "--name", "x", "--role", "king", "--dir", dir), CP_EXIT_USAGE);
     assert_int_equal(RUN(f, "pki", "issue", "--dir", dir), CP_EXIT_USAGE);
@@ -387,6 +401,7 @@ int main(void)
         TEST(diff_exits_4_when_there_is_one),
         TEST(wait_tells_each_data_plane),
         TEST(get_reads_every_page),
+        TEST(version_tells_both),
         TEST(explain_answers_from_a_file),
         TEST(pki_makes_private_files_once),
     };
