@@ -40,8 +40,6 @@ void sp_link(
     struct sp_builder *b); /* references to ids, ids for entities without one, index; duplicates are problems */
 void sp_check_fields(struct sp_builder *b); /* each message by itself: rules.c, and what several fields say together */
 void sp_check_unique(struct sp_builder *b);
-/* A text that asks for a check of revocation by name; also for a body of the Admin API, which becomes no model. */
-void sp_check_written_revocation(struct sp_reader *r);
 /* What several fields of a plugin's config say together. */
 void sp_check_config(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__Plugin *p);
 void sp_check_plugins(struct sp_builder *b); /* protocols against routes, scopes, what a kind wants */

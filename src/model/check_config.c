@@ -1,4 +1,4 @@
-/* Configs of plugins: what several of their fields say together, and what the data plane cannot do yet. */
+/* Configs of plugins: what several of their fields say together, and what the data plane cannot do. */
 #include "model/build.h"
 
 #include "model/rules.h"
@@ -13,58 +13,10 @@ static void both_or_none(struct sp_builder *b, const struct sp_entity *e, bool h
         "all or none of these fields must be set: 'config.%s_proxy_host', 'config.%s_proxy_port'", name, name);
 }
 
-/* Revocation arrives with the next release. What a text says must be what is done: never a check that is only written.
- */
-#define NOT_CHECKED                                                                                                    \
-    "revocation checking is not there yet: set revocation_check_mode: SKIP and use short-lived certificates, or wait " \
-    "for the next release"
-
-static const struct sp_node *written_mode(const struct sp_origin *o)
-{
-    const struct sp_node *n = sp_node_get(o->node, SP_STR("revocation_check_mode"));
-    bool known = n && n->type == SP_NODE_STRING && sp_msg_field(o->message->descriptor, "revocation_check_mode");
-    return known && sp_words_have("STRICT IGNORE_CA_ERROR", n->text) ? n : NULL;
-}
-
-void sp_check_written_revocation(struct sp_reader *r)
-{
-    for (size_t i = 0; i < sp_map_len(r->origins); i++) {
-        void *value;
-        sp_map_at(r->origins, i, NULL, &value);
-        const struct sp_origin *o = value;
-        const struct sp_node *n = written_mode(o);
-        if (!n)
-            continue;
-        struct sp_str path = sp_origin_path(r->arena, o);
-        path = sp_arena_printf(r->arena, "%.*s%srevocation_check_mode", SP_FMT(path), path.len ? "." : "");
-        struct sp_problem *p =
-            sp_problems_add(r->problems, SP_PROBLEM_ERROR, "revocation_not_checked", path, "%s", NOT_CHECKED);
-        p->file = r->file;
-        p->line = n->line;
-        p->column = n->column;
-    }
-}
-
-static void check_revocation(struct sp_builder *b, const struct sp_entity *e, const ProtobufCMessage *c,
-                             const char *mode)
-{
-    const struct sp_origin *o = b->reader ? sp_reader_origin(b->reader, c) : NULL;
-    if (!mode || strcmp(mode, "SKIP") == 0 || (o && written_mode(o)))
-        return;
-    if (strcmp(mode, "STRICT") == 0)
-        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "revocation_not_checked", "config.revocation_check_mode",
-                          NOT_CHECKED);
-    else
-        sp_entity_problem(b, e, SP_PROBLEM_WARNING, "revocation_not_checked", "config",
-                          "revocation is not checked yet: a revoked certificate passes; set revocation_check_mode: "
-                          "SKIP to say that you know");
-}
-
 static void check_mtls_auth(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__MtlsAuthConfig *c)
 {
     both_or_none(b, e, c->http_proxy_host, c->has_http_proxy_port, "http");
     both_or_none(b, e, c->https_proxy_host, c->has_https_proxy_port, "https");
-    check_revocation(b, e, &c->base, c->revocation_check_mode);
 }
 
 static void check_header_cert_auth(struct sp_builder *b, const struct sp_entity *e,
@@ -72,7 +24,6 @@ static void check_header_cert_auth(struct sp_builder *b, const struct sp_entity 
 {
     both_or_none(b, e, c->http_proxy_host, c->has_http_proxy_port, "http");
     both_or_none(b, e, c->https_proxy_host, c->has_https_proxy_port, "https");
-    check_revocation(b, e, &c->base, c->revocation_check_mode);
 }
 
 static void refuse(struct sp_builder *b, const struct sp_entity *e, const char *field, const char *why)

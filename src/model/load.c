@@ -56,8 +56,6 @@ static sp_result build(struct sp_builder *b, size_t errors, struct sp_model **ou
     sp_check_certificates(b); /* a CA's digest is a name of it */
     sp_link(b);
     sp_check_fields(b);
-    if (b->reader)
-        sp_check_written_revocation(b->reader);
     sp_check_unique(b);
     sp_check_plugins(b);
     if (b->problems->num_errors > errors)
@@ -197,10 +195,8 @@ static sp_result read_one(struct sp_arena *a, ProtobufCMessage *m, struct sp_str
     size_t errors = problems->num_errors;
     sp_reader_init(&reader, a, sp_arena_dup(a, file), problems);
     struct sp_node *n = sp_node_read_json(a, text, reader.file, problems);
-    if (n) {
+    if (n)
         sp_reader_read(&reader, m, n, NULL, NULL, 0, false);
-        sp_check_written_revocation(&reader);
-    }
     return (sp_result){problems->num_errors == errors ? SP_OK : n ? SP_E_INVALID : SP_E_PARSE};
 }
 

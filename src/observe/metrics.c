@@ -40,6 +40,10 @@ static const struct metric metrics[] = {
     COUNTER("sallyport_upstream_failures_total", "", upstream_failures, "Requests that the upstream failed."),
     COUNTER("sallyport_received_bytes_total", "", bytes_in, "Bytes received from clients, as on the wire."),
     COUNTER("sallyport_sent_bytes_total", "", bytes_out, "Bytes sent to clients, as on the wire."),
+    COUNTER("sallyport_revocation_lookups_total", "", revocation.lookups,
+            "Client certificates whose OCSP responder or CRL was asked."),
+    COUNTER("sallyport_revocation_failures_total", "", revocation.failures,
+            "Requests whose certificate could not be checked for revocation."),
     COUNTER("sallyport_idle_closed_total", "", idle_closed, "Connections closed because they were idle."),
 };
 

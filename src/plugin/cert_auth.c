@@ -11,7 +11,11 @@ static const char not_verified[] = "TLS certificate failed verification";
 
 /* What an instance thought of a chain. */
 struct result {
-    int64_t from, until;                /* seconds since 1970: outside of these the chain is judged again */
+    int64_t from, until;   /* seconds since 1970: outside of these the chain is judged again */
+    enum sp_issuer issuer; /* whose word counts when revocation is asked about */
+    size_t issuer_index;
+    int64_t checked_until;              /* revocation: `refused` is known until then */
+    const char *refused;                /* constant; NULL: not revoked, or accepted without knowing */
     const char *failed;                 /* why not; NULL: the chain is good */
     const struct dp_consumer *consumer; /* found by mapping or by name; NULL: none */
     struct sp_str credential_id;        /* in the snapshot: the mapping's id or the name that matched */
@@ -53,6 +57,43 @@ static sp_result read_group_by(const char *word, enum dp_group_by *out, struct s
     return sp_ok();
 }
 
+static sp_result read_mode(const char *word, enum dp_revocation_mode *out, struct sp_error *err)
+{
+    if (!word || strcmp(word, "IGNORE_CA_ERROR") == 0)
+        *out = DP_REVOCATION_IGNORE_CA_ERROR;
+    else if (strcmp(word, "STRICT") == 0)
+        *out = DP_REVOCATION_STRICT;
+    else if (strcmp(word, "SKIP") == 0)
+        *out = DP_REVOCATION_SKIP;
+    else
+        return sp_fail(err, SP_E_INVALID,
+                       "config.revocation_check_mode: expected one of: SKIP, IGNORE_CA_ERROR, STRICT");
+    return sp_ok();
+}
+
+static uint32_t whole_ms(double ms)
+{
+    return ms >= UINT32_MAX ? UINT32_MAX : ms > 0 ? (uint32_t)ms : 0;
+}
+
+static sp_result read_revocation(struct sp_arena *a, const struct dp_cert_auth_config *c, struct dp_cert_auth *out,
+                                 struct sp_error *err)
+{
+    struct dp_revocation_conf *r = &out->revocation;
+    if (c->http_proxy_port < 0 || c->http_proxy_port > UINT16_MAX || c->https_proxy_port < 0 ||
+        c->https_proxy_port > UINT16_MAX)
+        return sp_fail(err, SP_E_INVALID, "config: a proxy's port is not a port");
+    r->tag = out->tag;
+    r->timeout_ms = whole_ms(c->http_timeout);
+    r->cache_s = whole_ms(c->cert_cache_ttl) / 1000;
+    r->http_proxy = sp_arena_dup(a, sp_str_z(c->http_proxy_host));
+    r->https_proxy = sp_arena_dup(a, sp_str_z(c->https_proxy_host));
+    r->http_proxy_port = (uint16_t)c->http_proxy_port;
+    r->https_proxy_port = (uint16_t)c->https_proxy_port;
+    r->verify = c->ssl_verify;
+    return read_mode(c->revocation, &r->mode, err);
+}
+
 static char *const *dup_words(struct sp_arena *a, char *const *v, size_t num)
 {
     char **out = SP_NEW_N(a, char *, num + 1);
@@ -83,9 +124,8 @@ static sp_result read_trust(const struct dp_directory *d, const struct dp_cert_a
 sp_result dp_cert_auth_compile(struct sp_arena *a, const struct dp_directory *d, const struct dp_cert_auth_config *c,
                                struct dp_cert_auth *out, struct sp_error *err)
 {
-    if (c->revocation && strcmp(c->revocation, "STRICT") == 0)
-        return sp_fail(err, SP_E_INVALID, "config.revocation_check_mode: STRICT is not supported by this data plane");
     out->ws = sp_arena_dup(a, dp_workspace(c->ws));
+    SP_TRY(read_revocation(a, c, out, err));
     SP_TRY(read_trust(d, c, out, err));
     SP_TRY(read_consumer_by(c, out, err));
     SP_TRY(read_group_by(c->authenticated_group_by, &out->group_by, err));
@@ -158,8 +198,8 @@ out:
     return failed;
 }
 
-static const struct result *judge(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p,
-                                  int64_t now)
+static struct result *judge(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p,
+                            int64_t now)
 {
     struct sp_arena *keep;
     struct result *r = dp_memo_put(call->cache, c, p->digest, sizeof *r, &keep);
@@ -167,10 +207,35 @@ static const struct result *judge(const struct dp_cert_auth *c, struct dp_call *
     sp_verify_chain(c->trust->set, p->chain, p->num, now, &v);
     r->from = now;
     r->failed = v.reason;
+    r->issuer = v.issuer;
+    r->issuer_index = v.issuer_index;
     if (v.ok)
         r->failed = identify(c, call->directory, p->chain[0], c->trust->ids[v.anchor], keep, r);
     r->until = r->failed ? now + FAILURE_TTL_S : v.not_after;
     return r;
+}
+
+/* Whose word counts. Empty: nobody signed the leaf but itself. */
+static struct sp_str issuer_of(const struct dp_cert_auth *c, const struct dp_call *call, const struct dp_presented *p,
+                               const struct result *r)
+{
+    if (r->issuer == SP_ISSUER_IN_CHAIN)
+        return p->chain[r->issuer_index];
+    if (r->issuer == SP_ISSUER_IN_SET)
+        return dp_directory_ca(call->directory, c->trust->ids[r->issuer_index])->der;
+    return (struct sp_str){0};
+}
+
+/* DP_NEXT: r->refused says it. DP_PAUSE: it is being asked. */
+static enum dp_verdict check_revocation(const struct dp_cert_auth *c, struct dp_call *call,
+                                        const struct dp_presented *p, int64_t now, struct result *r)
+{
+    struct dp_revocation_result out;
+    if (dp_revocation_check(&c->revocation, call, p->chain[0], issuer_of(c, call, p, r), now, &out) == DP_PAUSE)
+        return DP_PAUSE;
+    r->refused = out.refused;
+    r->checked_until = out.until;
+    return DP_NEXT;
 }
 
 /* --- access --- */
@@ -245,11 +310,16 @@ enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call
     if (p->num == 0)
         return fail_without_certificate(c, call, p);
     int64_t now = sp_clock_wall_s(call->clock);
-    const struct result *r = dp_memo_find(call->cache, c, p->digest);
+    struct result *r = dp_memo_find(call->cache, c, p->digest);
     if (!r || now < r->from || now > r->until)
         r = judge(c, call, p, now);
     if (r->failed)
         return fail_verification(c, call, r->failed);
+    if (c->revocation.mode != DP_REVOCATION_SKIP && now >= r->checked_until &&
+        check_revocation(c, call, p, now, r) == DP_PAUSE)
+        return DP_PAUSE;
+    if (r->refused)
+        return fail_verification(c, call, r->refused);
     call->client_verify = DP_VERIFY_SUCCESS;
     if (c->skip_lookup)
         return accept_any(c, call, r);

@@ -3,6 +3,7 @@
  * compile, shared by workers. */
 #pragma once
 #include "plugin/directory.h"
+#include "plugin/revocation.h"
 
 enum dp_consumer_by { DP_BY_USERNAME, DP_BY_CUSTOM_ID };
 enum dp_group_by { DP_GROUP_NONE, DP_GROUP_CN, DP_GROUP_DN };
@@ -18,6 +19,7 @@ struct dp_cert_auth {
     size_t num_by;
     bool skip_lookup;
     enum dp_group_by group_by;
+    struct dp_revocation_conf revocation;
     char *const *dirname; /* attributes of a directoryName that count as names; none: all */
     size_t num_dirname;
 };
@@ -27,7 +29,10 @@ struct dp_cert_auth_config {
     const char *ws, *anonymous, *default_consumer, *authenticated_group_by, *revocation; /* NULL: unset */
     char *const *ca_certificates, *const *consumer_by, *const *san_dirname_matcher;
     size_t num_ca_certificates, num_consumer_by, num_san_dirname_matcher;
-    bool skip_consumer_lookup, allow_partial_chain;
+    const char *http_proxy_host, *https_proxy_host; /* NULL: unset */
+    int32_t http_proxy_port, https_proxy_port;
+    double http_timeout, cert_cache_ttl; /* ms */
+    bool skip_consumer_lookup, allow_partial_chain, ssl_verify;
     bool match_none; /* consumer_by was written as []; else an empty one is the default */
 };
 /* From MtlsAuthConfig or HeaderCertAuthConfig, which name these fields alike. p: the Plugin message. */
@@ -38,7 +43,10 @@ struct dp_cert_auth_config {
         .revocation = (m)->revocation_check_mode, .ca_certificates = (m)->ca_certificates,                             \
         .num_ca_certificates = (m)->n_ca_certificates, .consumer_by = (m)->consumer_by,                                \
         .num_consumer_by = (m)->n_consumer_by, .match_none = (m)->consumer_by_none,                                    \
-        .skip_consumer_lookup = (m)->skip_consumer_lookup, .allow_partial_chain = (m)->allow_partial_chain             \
+        .skip_consumer_lookup = (m)->skip_consumer_lookup, .allow_partial_chain = (m)->allow_partial_chain,            \
+        .http_proxy_host = (m)->http_proxy_host, .http_proxy_port = (m)->http_proxy_port,                              \
+        .https_proxy_host = (m)->https_proxy_host, .https_proxy_port = (m)->https_proxy_port,                          \
+        .http_timeout = (m)->http_timeout, .cert_cache_ttl = (m)->cert_cache_ttl, .ssl_verify = (m)->ssl_verify        \
     }
 SP_MUST sp_result dp_cert_auth_compile(struct sp_arena *a, const struct dp_directory *d,
                                        const struct dp_cert_auth_config *c, struct dp_cert_auth *out,

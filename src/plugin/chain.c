@@ -153,22 +153,34 @@ static bool is_for(const struct option *o, const struct dp_call *call, unsigned 
     return !o->group.len || (call->consumer && in_group(call->consumer, o->group));
 }
 
-/* Scopes are looked at when the kind's turn comes, because authentication has run by then. An instance that does not
- * speak the request's protocol leaves the place to a less specific one: never to none. */
+/* The instance of a kind that has its say. One that does not speak the request's protocol leaves the place to a less
+ * specific one: never to none. */
+static const struct option *choose(const struct slot *s, const struct dp_call *call, unsigned protocol)
+{
+    for (uint32_t o = 0; o < s->num; o++)
+        if (is_for(&s->options[o], call, protocol))
+            return &s->options[o];
+    return NULL;
+}
+
+/* Scopes are looked at when the kind's turn comes, because authentication has run by then. */
+enum dp_verdict dp_chain_resume(const struct dp_chain *c, struct dp_call *call, bool tls)
+{
+    unsigned protocol = c->grpc ? (tls ? DP_GRPCS : DP_GRPC) : tls ? DP_HTTPS : DP_HTTP;
+    for (; call->slot < c->num; call->slot++) {
+        const struct slot *s = &c->slots[call->slot];
+        const struct option *o = choose(s, call, protocol);
+        enum dp_verdict v = o ? s->kind->access(o->instance->config, call) : DP_NEXT;
+        if (v != DP_NEXT)
+            return v;
+    }
+    return DP_NEXT;
+}
+
 enum dp_verdict dp_chain_access(const struct dp_chain *c, struct dp_call *call, bool tls)
 {
     if (!call->peer_trusted) /* with or without an authentication here: nobody says who he is by himself */
         dp_identity_clear(&call->request->fields);
-    unsigned protocol = c->grpc ? (tls ? DP_GRPCS : DP_GRPC) : tls ? DP_HTTPS : DP_HTTP;
-    for (uint32_t i = 0; i < c->num; i++) {
-        const struct slot *s = &c->slots[i];
-        for (uint32_t o = 0; o < s->num; o++) {
-            if (!is_for(&s->options[o], call, protocol))
-                continue;
-            if (s->kind->access(s->options[o].instance->config, call) == DP_REPLY)
-                return DP_REPLY;
-            break;
-        }
-    }
-    return DP_NEXT;
+    call->slot = 0;
+    return dp_chain_resume(c, call, tls);
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include "base/clock.h"
 #include "http/message.h"
+#include "plugin/fetch.h"
 #include "sallyport/v1/resources.pb-c.h"
 #include "tls/stream.h"
 #include "tls/verify.h"
@@ -45,6 +46,9 @@ struct dp_plugin_cache;
 struct dp_plugin_cache *dp_plugin_cache_new(void);
 void dp_plugin_cache_free(struct dp_plugin_cache *c);
 
+/* Per worker, for its life: what is known of certificates that were looked up (plugin/revocation.h). */
+struct dp_revocations;
+
 enum dp_client_verify { DP_VERIFY_UNSET, DP_VERIFY_NONE, DP_VERIFY_SUCCESS, DP_VERIFY_FAILED };
 
 /* One request as plugins see it. The exchange owns it; strings live in `arena`. */
@@ -53,6 +57,8 @@ struct dp_call {
     const struct sp_clock *clock;
     struct dp_plugin_cache *cache;
     const struct dp_directory *directory;
+    struct dp_fetcher *fetcher;       /* NULL: nothing can be fetched */
+    struct dp_revocations *revocations; /* NULL: only where no plugin asks for revocation */
     struct sp_request_head *request;  /* what the client sent, hop-by-hop fields removed; plugins change it */
     const struct sp_peer *peer;       /* NULL: not TLS */
     const char *request_id;           /* 32 hex digits */
@@ -83,9 +89,16 @@ struct dp_call {
     /* A plugin that answers 401 because this TLS connection brought no certificate says so: where a new connection would be asked in
      * another way, the exchange turns the answer into 421 (DESIGN section 4, the phase gap). */
     bool wants_certificate;
+
+    /* A plugin that returns DP_PAUSE has set `cancel` and comes again, with `waiting` as it left it, when somebody calls `resume` later
+     * (never inside `access`); or `cancel` is called once, and the call is over: the client has gone, or got an answer. */
+    void (*resume)(struct dp_call *call);
+    void (*cancel)(struct dp_call *call);
+    void *waiting;
+    uint32_t slot; /* of the chain: where to go on */
 };
 
-enum dp_verdict { DP_NEXT, DP_REPLY };
+enum dp_verdict { DP_NEXT, DP_REPLY, DP_PAUSE };
 
 /* One kind of plugin: a const table row in registry.c. */
 struct dp_plugin_kind {

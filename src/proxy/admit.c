@@ -174,6 +174,9 @@ static void fill_call(struct dp_exchange *x)
     call->clock = x->worker->clock;
     call->cache = x->epoch->cache;
     call->directory = x->epoch->snapshot->directory;
+    call->fetcher = x->worker->fetcher;
+    call->revocations = x->worker->revocations;
+    call->resume = dp_exchange_resume;
     call->request = &x->request;
     call->peer = x->conn->tls ? sp_tls_peer(x->conn->tls) : NULL;
     call->request_id = x->request_id;
@@ -197,12 +200,15 @@ static bool is_misdirected(const struct dp_exchange *x, struct sp_str host)
     return p.ask && p.policy != call->peer->policy;
 }
 
-/* False: answered. */
-static bool admit(struct dp_exchange *x, struct sp_str host)
+/* False: answered, or paused. */
+static bool act(struct dp_exchange *x, enum dp_verdict verdict, struct sp_str host)
 {
-    fill_call(x);
-    if (dp_chain_access(x->route->chain, &x->call, x->conn->tls != NULL) == DP_NEXT)
+    if (verdict == DP_NEXT)
         return true;
+    if (verdict == DP_PAUSE) {
+        x->state = DP_EX_PAUSED;
+        return false;
+    }
     dp_count(&x->worker->counters.unauthorized_total, x->call.reply_status == 401);
     if (is_misdirected(x, host)) {
         reply_misdirected(x);
@@ -224,5 +230,15 @@ bool dp_exchange_admit(struct dp_exchange *x)
     if (!match_route(x, host, port) || !protocol_fits(x))
         return false;
     dp_forward_prepare(x);
-    return admit(x, host);
+    fill_call(x);
+    return act(x, dp_chain_access(x->route->chain, &x->call, x->conn->tls != NULL), host);
+}
+
+bool dp_exchange_readmit(struct dp_exchange *x)
+{
+    struct sp_str host;
+    uint16_t port;
+    bool good = split_host(x, &host, &port);
+    sp_assert(good); /* it was, before the pause */
+    return act(x, dp_chain_resume(x->route->chain, &x->call, x->conn->tls != NULL), host);
 }

@@ -46,6 +46,7 @@ static void recycle(struct dp_worker *w, struct dp_exchange *x)
 {
     struct sp_arena *arena = x->arena;
     sp_h1_body_fini(&x->body);
+    sp_buf_fini(&x->held);
     if (w->num_spare >= MAX_SPARE_EXCHANGES) {
         sp_arena_free(arena);
         free(x);
@@ -124,6 +125,8 @@ static void settle(struct dp_exchange *x)
     if (x->state == DP_EX_DONE)
         return;
     x->state = DP_EX_DONE;
+    if (x->call.cancel)
+        SP_TAKE(x->call.cancel)(&x->call);
     if (x->up)
         dp_up_finish(SP_TAKE(x->up), x->request_done);
     if (!x->counted)
@@ -264,6 +267,14 @@ static void forward(struct dp_exchange *x, bool fresh)
     dp_up_flush(x->up, !x->request_done);
 }
 
+void dp_exchange_go_on(struct dp_exchange *x)
+{
+    if (!x->route->service)
+        dp_exchange_reply(x, 503, "no Service found with those values");
+    else
+        forward(x, false);
+}
+
 void dp_exchange_start(struct dp_exchange *x, bool end)
 {
     struct dp_worker *w = x->worker;
@@ -278,12 +289,8 @@ void dp_exchange_start(struct dp_exchange *x, bool end)
         dp_exchange_reply(x, 503, "no configuration available");
         return;
     }
-    if (!dp_exchange_admit(x))
-        return;
-    if (!x->route->service)
-        dp_exchange_reply(x, 503, "no Service found with those values");
-    else
-        forward(x, false);
+    if (dp_exchange_admit(x))
+        dp_exchange_go_on(x);
 }
 
 /* --- request body --- */
@@ -338,6 +345,10 @@ static void refuse_body(struct dp_exchange *x)
 void dp_exchange_data(struct dp_exchange *x, struct sp_str bytes, bool end)
 {
     x->request_done = end;
+    if (x->state == DP_EX_PAUSED) {
+        dp_exchange_hold(x, bytes, end);
+        return;
+    }
     if (!x->up) { /* answered already: the rest is read and dropped */
         credit(x, bytes.len);
         return;
@@ -372,6 +383,10 @@ static struct sp_fields allowed_trailers(struct dp_exchange *x, const struct sp_
 void dp_exchange_trailers(struct dp_exchange *x, const struct sp_fields *trailers)
 {
     x->request_done = true;
+    if (x->state == DP_EX_PAUSED) {
+        dp_exchange_hold_trailers(x, trailers);
+        return;
+    }
     if (!x->up)
         return;
     struct sp_fields allowed = allowed_trailers(x, trailers);

@@ -1,13 +1,14 @@
 /* One request and its response: the only place where downstream, plugins and upstream meet. Worker thread.
  *
- *   HEAD -> FORWARD | REPLY | DONE      (routed and admitted | answered by us | client gone)
+ *   HEAD -> PAUSED | FORWARD | REPLY | DONE  (a plugin waits | routed and admitted | answered by us | client gone)
+ *   PAUSED -> the same                  (the plugin went on; what came of the body meanwhile is held)
  *   FORWARD -> RESPOND | REPLY | DONE   (head from upstream | upstream failed | client gone)
  *   RESPOND -> DONE    REPLY -> DONE    DONE = the downstream side may free it
  * FORWARD cannot hang: the upstream lease has a deadline in each of its states. RESPOND: the same, or the client's. */
 #pragma once
 #include "proxy/conn.h"
 
-enum dp_exchange_state { DP_EX_HEAD, DP_EX_FORWARD, DP_EX_RESPOND, DP_EX_REPLY, DP_EX_DONE };
+enum dp_exchange_state { DP_EX_HEAD, DP_EX_PAUSED, DP_EX_FORWARD, DP_EX_RESPOND, DP_EX_REPLY, DP_EX_DONE };
 
 /* What the downstream protocol does for an exchange. */
 struct dp_down_ops {
@@ -31,6 +32,9 @@ struct dp_exchange {
     struct sp_arena *arena;              /* first chunk is kept when the exchange is recycled */
     struct sp_request_head request;
     struct sp_h1_body body; /* h1: request body decoder */
+    struct sp_buf held;     /* PAUSED: body that has come already */
+    struct sp_fields held_trailers;
+    bool held_any, held_end; /* PAUSED: something of the body came; its end too, without trailers */
     const struct dp_route *route;
     struct sp_str matched_prefix, path, query; /* normalised path; query with its "?" */
     struct dp_upconn *up;
@@ -62,8 +66,14 @@ void dp_exchange_abort(struct dp_exchange *x);     /* the client is gone; ends i
 /* Our own answer; message may be NULL for the standard text of the status. Ends in DONE. */
 void dp_exchange_reply(struct dp_exchange *x, unsigned status, const char *message);
 
-/* admit.c: finds the route and runs its plugins. False: answered. */
+/* admit.c: finds the route and runs its plugins. False: answered, or PAUSED. */
 SP_MUST bool dp_exchange_admit(struct dp_exchange *x);
+SP_MUST bool dp_exchange_readmit(struct dp_exchange *x); /* the plugin that paused goes on */
+void dp_exchange_go_on(struct dp_exchange *x);           /* admitted: towards the upstream */
+/* pause.c: the body of a request that a plugin holds up. */
+void dp_exchange_hold(struct dp_exchange *x, struct sp_str bytes, bool end);
+void dp_exchange_hold_trailers(struct dp_exchange *x, const struct sp_fields *trailers);
+void dp_exchange_resume(struct dp_call *call); /* dp_call.resume */
 /* reply.c: the body of an error as the client wants it (kong-behaviour 1.0): Accept decides. */
 struct sp_str dp_reply_body(struct dp_exchange *x, unsigned status, const char *message, struct sp_str *content_type);
 const char *dp_reply_text(unsigned status); /* default texts of kong-behaviour 1.0 */

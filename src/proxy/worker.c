@@ -2,6 +2,7 @@
 
 #include "proxy/conn.h"
 #include "proxy/exchange.h"
+#include "proxy/fetch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -236,6 +237,8 @@ sp_result dp_worker_new(unsigned index, struct dp_proxy_options *o, struct dp_wo
                                .plain = sp_alloc(DP_RECV),
                                .size = DP_RECV};
     w->pools = dp_pools_new(&w->up);
+    w->fetcher = dp_fetcher_new(w->loop, w->wheel, w->resolver);
+    w->revocations = dp_revocations_new(&w->counters.revocation);
     return bind_listeners(w, o, err);
 }
 
@@ -339,6 +342,8 @@ void dp_worker_join(struct dp_worker *w)
     w->num_old_epochs++;
     dp_epoch_drop(w, e);
     dp_pools_free(w->pools);
+    dp_fetcher_free(w->fetcher);
+    dp_revocations_free(w->revocations);
     sp_resolver_free(w->resolver);
     sp_wheel_free(w->wheel);
     sp_loop_free(w->loop);

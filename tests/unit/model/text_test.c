@@ -230,10 +230,7 @@ static void bodies_are_strict(void **state)
     deep[sizeof deep - 1] = '\0';
     assert_null(body(w, SP_SERVICES, deep));
     assert_string_equal(w->problems.first->code, "limit");
-    assert_null(
-        body(w, SP_PLUGINS, "{\"name\":\"mtls-auth\",\"config\":{\"revocation_check_mode\":\"IGNORE_CA_ERROR\"}}"));
-    assert_non_null(strstr(problems_text(w).p, "config.revocation_check_mode: revocation checking is not there yet"));
-    assert_non_null(body(w, SP_PLUGINS, "{\"name\":\"mtls-auth\",\"config\":{\"revocation_check_mode\":\"SKIP\"}}"));
+    assert_non_null(body(w, SP_PLUGINS, "{\"name\":\"mtls-auth\",\"config\":{\"revocation_check_mode\":\"STRICT\"}}"));
     assert_non_null(body(w, SP_CERTIFICATES, "{\"cert\":\"x\",\"key\":\"y\",\"snis\":[\"a.test\"]}"));
     Sallyport__V1__Service *s = (Sallyport__V1__Service *)body(w, SP_SERVICES, "{\"url\":\"http://h.test:81\"}");
     assert_non_null(s);

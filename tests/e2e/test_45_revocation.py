@@ -1,0 +1,357 @@
+"""Revocation end to end (kong-behaviour 1.1.5, 8.1 point 7): three modes, OCSP and CRL, answers of every kind from servers that the
+tests start; lookups that wait, are shared, fail, and lose their client."""
+import base64
+import threading
+
+import pytest
+
+from sallytest import poll
+from sallytest.clients import curl, open_tls
+from sallytest.config import document, route, service
+from sallytest.programs import Program, free_port, tool
+from sallytest.revocation import Authority, Responder, revoke, where
+
+HOSTS = {"SKIP": "a.test", "IGNORE_CA_ERROR": "b.test", "STRICT": "c.test"}
+BAD = "TLS certificate failed verification"
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("revocation-ca"), "revoking")
+
+
+@pytest.fixture(scope="module")
+def responder(tmp_path_factory, ca, pki):
+    server = Responder(tmp_path_factory.mktemp("responder"), ca, pki.other)
+    yield server
+    server.stop()
+
+
+def guarded(pki, echo, ca, hosts=None, **config):
+    """One route for each mode, by host."""
+    routes = [route(mode, hosts=[host], snis=[host], protocols=["https"], plugins=[{"name": "mtls-auth", "config": {
+        "ca_certificates": [ca.id], "skip_consumer_lookup": True, "revocation_check_mode": mode, "http_timeout": 1500, **config}}])
+        for mode, host in (hosts or HOSTS).items()]
+    return document(pki, service("app", echo.url, *routes), authorities=[ca])
+
+
+@pytest.fixture(scope="module")
+def shared(pki, ca, shared_echo, module_sallyport):
+    return module_sallyport(guarded(pki, shared_echo, ca))
+
+
+def ask(proxy, mode, leaf, *options, **more):
+    return curl(f"https://{HOSTS[mode]}/", *options, cert=leaf, resolve=proxy.port, **more)
+
+
+def outcome(answer):
+    if answer.status == 401:
+        assert answer.json()["message"] == BAD
+        assert "x-consumer-id" not in answer.headers
+    return answer.status == 200
+
+
+class Conversation:
+    """Requests one after another on one connection, so that one worker answers them all."""
+
+    def __init__(self, proxy, mode, leaf):
+        self.host = HOSTS[mode]
+        self.connection = open_tls(proxy.port, self.host, leaf)
+        self.file = self.connection.makefile("rb")
+
+    def send(self, method="GET", body=b"", path="/"):
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self.host}\r\n" + (f"Content-Length: {len(body)}\r\n" if body else "") + "\r\n"
+        self.connection.sendall(head.encode() + body)
+
+    def status(self):
+        status, length = int(self.file.readline().split()[1]), 0
+        while (line := self.file.readline().strip()):
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        self.file.read(length)
+        return status
+
+    def ask(self):
+        self.send()
+        return self.status()
+
+    def close(self):
+        self.file.close()
+        self.connection.close()
+
+
+@pytest.fixture
+def talk():
+    made = []
+
+    def start(*args):
+        made.append(Conversation(*args))
+        return made[-1]
+    yield start
+    for one in made:
+        one.close()
+
+
+# --- the matrix
+
+DEFINITE = {"good": True, "revoked": False}
+ANSWERS = ["good", "revoked", "unknown", "slow", "500", "badsig", "garbage"]
+
+
+def leaf_for(ca, responder, name, ocsp=None, crl=None, revoked=False):
+    made = ca.leaf(name, extra=where([f"{responder.url}/ocsp/{o}/{name}" for o in [ocsp] if o],
+                                     [f"{responder.url}/crl/{c}/{name}" for c in [crl] if c]))
+    if revoked:
+        revoke(ca, made)
+    return made
+
+
+def check(shared, leaf, ignore, strict):
+    """What the modes make of it; twice, so that what is remembered is seen too."""
+    for _ in range(2):
+        assert outcome(ask(shared, "SKIP", leaf))
+        assert outcome(ask(shared, "IGNORE_CA_ERROR", leaf)) == ignore
+        assert outcome(ask(shared, "STRICT", leaf)) == strict
+
+
+def test_no_url(ca, responder, shared):
+    check(shared, ca.leaf("bare"), True, False)
+
+
+@pytest.mark.parametrize("source", ["ocsp", "crl"])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_one_source(ca, responder, shared, source, answer):
+    revoked = answer == "revoked"
+    leaf = leaf_for(ca, responder, f"{source}-{answer}", **{source: answer}, revoked=revoked)
+    good = DEFINITE.get(answer)
+    check(shared, leaf, good is not False, bool(good))
+    assert responder.hits(f"/{source}/{answer}/{leaf.name}") >= 1
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_ocsp_comes_first(ca, responder, shared, answer):
+    """The CRL is good, and asked only where nobody answers as OCSP."""
+    leaf = leaf_for(ca, responder, f"both-{answer}", answer, "good" if answer != "revoked" else "unknown", answer == "revoked")
+    silent = answer in ("slow", "500")
+    good = True if silent else DEFINITE.get(answer)
+    check(shared, leaf, good is not False, bool(good))
+    assert (responder.hits(f"/crl/good/{leaf.name}") > 0) == silent
+    assert responder.hits(f"/crl/unknown/{leaf.name}") == 0
+
+
+@pytest.mark.parametrize("answer", ["slow", "500"])
+def test_a_crl_revokes_where_ocsp_is_silent(ca, responder, shared, answer):
+    leaf = leaf_for(ca, responder, f"crl-revokes-{answer}", answer, "good", revoked=True)
+    check(shared, leaf, False, False)
+
+
+def test_nobody_listens(ca, shared):
+    port = free_port()
+    urls = where([f"http://127.0.0.1:{port}/"], [f"http://127.0.0.1:{port}/", "http://does-not-exist.invalid/x.crl"])
+    check(shared, ca.leaf("nobody-listens", extra=urls), True, False)
+    shared.wait_log("revocation_failed")
+    assert "mode=IGNORE_CA_ERROR" in shared.log and "mode=STRICT" in shared.log
+
+
+def test_under_an_intermediate_that_the_client_sends(tmp_path, ca, responder, shared):
+    middle = Authority(tmp_path, "revoking-middle", ca)
+    own = Responder(tmp_path, middle)
+    try:
+        good, bad = (middle.leaf(name, extra=where([f"{own.url}/ocsp/good"])) for name in ("under-good", "under-bad"))
+        revoke(middle, bad)
+        check(shared, good, True, True)
+        check(shared, bad, False, False)
+    finally:
+        own.stop()
+
+
+# --- openssl's own responder, with a delegated signer
+
+def test_openssl_responder_with_a_delegate(tmp_path, ca, shared):
+    signer = ca.leaf("signer", usage="OCSPSigning")
+    port = free_port()
+    good, bad = (ca.leaf(name, extra=where([f"http://127.0.0.1:{port}"])) for name in ("delegated-good", "delegated-bad"))
+    revoke(ca, bad)
+    program = Program("responder", tmp_path, [tool("openssl"), "ocsp", "-port", port, "-index", ca.folder / "index.txt", "-CA", ca.cert,
+                                              "-rsigner", signer.cert, "-rkey", signer.key, "-ndays", "1"]).launch()
+    try:
+        poll(lambda: outcome(ask(shared, "STRICT", good)), lambda: program.log)
+        check(shared, good, True, True)
+        check(shared, bad, False, False)
+    finally:
+        program.kill()
+
+
+# --- what is remembered
+
+def test_definite_answers_are_remembered(ca, responder, shared, talk):
+    for name, status in (("once-good", 200), ("once-revoked", 401)):
+        leaf = leaf_for(ca, responder, name, "good", revoked=status == 401)
+        conversation = talk(shared, "STRICT", leaf)
+        assert [conversation.ask() for _ in range(5)] == [status] * 5
+        assert responder.hits(leaf.name) == 1
+
+
+@pytest.mark.parametrize("answer", ["500", "unknown", "badsig"])
+def test_failures_are_not_remembered(ca, responder, shared, talk, answer):
+    leaf = leaf_for(ca, responder, f"again-{answer}", answer)
+    for mode, status in (("IGNORE_CA_ERROR", 200), ("STRICT", 401)):
+        before = responder.hits(leaf.name)
+        conversation = talk(shared, mode, leaf)
+        assert [conversation.ask() for _ in range(3)] == [status] * 3
+        assert responder.hits(leaf.name) - before == 3
+
+
+def test_a_revocation_takes_effect_on_an_open_connection(pki, ca, echo, responder, sallyport, talk):
+    proxy = sallyport(guarded(pki, echo, ca, cert_cache_ttl=1000))
+    leaf = leaf_for(ca, responder, "soon-revoked", "good")
+    conversation = talk(proxy, "STRICT", leaf)
+    assert conversation.ask() == 200
+    revoke(ca, leaf)
+    poll(lambda: conversation.ask() == 401, "the revocation is noticed")
+
+
+# --- a lookup that takes its time
+
+def test_requests_wait_together(ca, responder, shared):
+    """Several clients with one certificate: one lookup for each of the two workers at most."""
+    hold = responder.hold("wait-together")
+    leaf = leaf_for(ca, responder, "together", "wait-together")
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(ask(shared, "STRICT", leaf).status)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    hold.wait_arrived()
+    assert outcome(ask(shared, "SKIP", leaf)) # nobody else waits
+    hold.release()
+    for thread in threads:
+        thread.join()
+    assert results == [200] * 6
+    assert responder.hits("/ocsp/wait-together") <= 2
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
+@pytest.mark.parametrize("size", [10, 1 << 20])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_a_body_waits_with_its_request(ca, responder, shared, echo, http2, size, chunked):
+    name = f"body-{size}-{http2}-{chunked}"
+    hold = responder.hold(name)
+    leaf = leaf_for(ca, responder, name, name)
+    threading.Timer(0.3, hold.release).start()
+    body = bytes(range(256)) * (size // 256 + 1)
+    options = ["--data-binary", "@-", *(["-H", "Transfer-Encoding: chunked"] if chunked and not http2 else []),
+               *(["-H", "Content-Length:"] if chunked and http2 else [])]
+    answer = ask(shared, "STRICT", leaf, *options, stdin=body, http2=http2)
+    assert answer.status == 200
+    import hashlib
+    assert answer.json()["length"] == len(body) and answer.json()["sha256"] == hashlib.sha256(body).hexdigest()
+
+
+def test_a_refused_body_does_not_harm_the_connection(ca, responder, shared, talk):
+    hold = responder.hold("refused-body")
+    leaf = leaf_for(ca, responder, "refused-body", "refused-body", revoked=True)
+    conversation = talk(shared, "STRICT", leaf)
+    conversation.send("POST", b"x" * 1000)
+    hold.wait_arrived()
+    hold.release()
+    assert conversation.status() == 401
+    assert conversation.ask() == 401
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_client_leaves_meanwhile(ca, responder, shared, talk, method):
+    """h1; run this with a build under the address sanitizer, too."""
+    name = f"leaves-{method}"
+    hold = responder.hold(name)
+    leaf = leaf_for(ca, responder, name, name)
+    conversation = talk(shared, "STRICT", leaf)
+    conversation.send(method, b"y" * 100 if method == "POST" else b"", f"/{name}")
+    hold.wait_arrived()
+    conversation.close()
+
+    def gone():
+        return [line for line in shared.access() if line["path"] == f"/{name}" and line["status"] == 499]
+    poll(gone, lambda: shared.out[-2000:])
+    hold.release()
+    assert outcome(ask(shared, "STRICT", leaf))
+
+
+def test_the_client_leaves_meanwhile_h2(ca, responder, shared):
+    hold = responder.hold("leaves-h2")
+    leaf = leaf_for(ca, responder, "leaves-h2", "leaves-h2")
+    answer = ask(shared, "STRICT", leaf, "--max-time", "0.7", http2=True, check=False)
+    assert answer.code == 28
+    hold.wait_arrived()
+    poll(lambda: any(line["status"] == 499 and line["host"] == "c.test" for line in shared.access()), lambda: shared.out[-2000:])
+    hold.release()
+    assert outcome(ask(shared, "STRICT", leaf))
+
+
+def test_the_end_comes_meanwhile(pki, ca, echo, responder, sallyport):
+    """A data plane that is stopped during a lookup stops."""
+    proxy = sallyport(guarded(pki, echo, ca, http_timeout=30000), "--drain-grace", "1")
+    hold = responder.hold("the-end")
+    leaf = leaf_for(ca, responder, "the-end", "the-end")
+    thread = threading.Thread(target=lambda: ask(proxy, "STRICT", leaf, check=False))
+    thread.start()
+    hold.wait_arrived()
+    assert proxy.stop() == 0
+    thread.join()
+    hold.release()
+
+
+# --- https and proxies
+
+def test_https_and_its_verification(tmp_path, pki, ca, echo, sallyport):
+    secure = Responder(tmp_path, ca, tls=pki.servers.leaf("responder", "/CN=responder", ["IP:127.0.0.1"], "serverAuth"))
+    try:
+        leaf = leaf_for(ca, secure, "secure", "good")
+        trusting = sallyport(guarded(pki, echo, ca, ssl_verify=False), name="trusting")
+        assert outcome(ask(trusting, "STRICT", leaf))
+        assert secure.hits("/ocsp/good") == 1
+        careful = sallyport(guarded(pki, echo, ca), name="careful") # the test CA is not in the system's bundle
+        assert not outcome(ask(careful, "STRICT", leaf))
+        assert outcome(ask(careful, "IGNORE_CA_ERROR", leaf))
+        assert secure.hits("/ocsp/good") == 1
+        careful.wait_log("the TLS handshake failed")
+    finally:
+        secure.stop()
+
+
+def test_proxies(tmp_path, pki, ca, echo, responder, sallyport):
+    for part in ("secure", "proxy"):
+        (tmp_path / part).mkdir()
+    secure = Responder(tmp_path / "secure", ca, tls=pki.web)
+    proxy = Responder(tmp_path / "proxy", proxies=True)
+    try:
+        there = {"http_proxy_host": "127.0.0.1", "http_proxy_port": proxy.port, "https_proxy_host": "127.0.0.1",
+                 "https_proxy_port": proxy.port, "ssl_verify": False}
+        plane = sallyport(guarded(pki, echo, ca, **there))
+        plain, over_tls = leaf_for(ca, responder, "proxied", "good"), leaf_for(ca, secure, "proxied-tls", "good")
+        crl = leaf_for(ca, responder, "proxied-crl", crl="good", revoked=True)
+        assert outcome(ask(plane, "STRICT", plain))
+        assert proxy.server.hits == [f"POST {responder.url}/ocsp/good/proxied"]
+        assert outcome(ask(plane, "STRICT", over_tls))
+        assert proxy.server.hits[1] == f"CONNECT 127.0.0.1:{secure.port}" and secure.hits("/ocsp/good/proxied-tls") == 1
+        assert not outcome(ask(plane, "STRICT", crl))
+        assert proxy.server.hits[2] == f"GET {responder.url}/crl/good/proxied-crl"
+    finally:
+        proxy.stop()
+        secure.stop()
+
+
+# --- the header plugin uses the same
+
+def test_header_cert_auth(pki, ca, echo, responder, sallyport):
+    config = {"ca_certificates": [ca.id], "skip_consumer_lookup": True, "certificate_header_name": "X-Cert",
+              "certificate_header_format": "base64_encoded", "secure_source": False, "revocation_check_mode": "STRICT"}
+    plane = sallyport(document(pki, service("app", echo.url, route("r", hosts=["b.test"], plugins=[
+        {"name": "header-cert-auth", "config": config}])), authorities=[ca]))
+
+    def present(leaf):
+        der = base64.b64encode(base64.b64decode("".join(leaf.pem.splitlines()[1:-1]))).decode()
+        return curl("https://b.test/", "-H", f"X-Cert: {der}", resolve=plane.port)
+    assert outcome(present(leaf_for(ca, responder, "header-good", "good")))
+    assert not outcome(present(leaf_for(ca, responder, "header-revoked", "good", revoked=True)))
+    assert not outcome(present(leaf_for(ca, responder, "header-500", "500")))
+    assert not outcome(present(ca.leaf("header-bare")))

@@ -1,0 +1,429 @@
+/* The decision of kong-behaviour 1.1.5 with a fetcher that answers what a test says. */
+#include "lab.h"
+
+#include "../tls/revocation_fixtures.h"
+#include "base/encoding.h"
+#include "base/log.h"
+#include "plugin/kinds.h"
+#include "plugin/revocation.h"
+
+enum { MAX_FETCHES = 16 };
+
+struct dp_fetch { /* an order that was given */
+    struct dp_fetch_order order;
+    char url[128];
+    struct sp_buf body;
+    dp_fetched_fn *done; /* NULL: answered or cancelled */
+    void *ctx;
+};
+
+struct world {
+    struct lab *lab;
+    struct dp_fetcher fetcher; /* finds the world back by offset */
+    struct dp_fetch fetches[MAX_FETCHES];
+    size_t num, cancelled;
+    struct dp_revocations *revocations;
+    int resumed;
+    struct dp_revocation_counters counters;
+};
+
+static struct world *world;
+
+static struct dp_fetch *start(struct dp_fetcher *f, const struct dp_fetch_order *o, dp_fetched_fn *done, void *ctx)
+{
+    (void)f;
+    assert_true(world->num < MAX_FETCHES);
+    struct dp_fetch *t = &world->fetches[world->num++];
+    *t = (struct dp_fetch){.order = *o, .done = done, .ctx = ctx};
+    snprintf(t->url, sizeof t->url, "%.*s", SP_FMT(o->url));
+    sp_buf_add(&t->body, o->body);
+    return t;
+}
+
+static void cancel(struct dp_fetcher *f, struct dp_fetch *t)
+{
+    (void)f;
+    assert_non_null(t->done);
+    t->done = NULL;
+    world->cancelled++;
+}
+
+static void resume(struct dp_call *call)
+{
+    (void)call;
+    world->resumed++;
+}
+
+static struct sp_str der(const char *text)
+{
+    struct sp_str out;
+    assert_true(sp_base64_decode(world->lab->arena, sp_str_z(text), &out));
+    return out;
+}
+
+/* The last order is answered. */
+static void answer(unsigned status, const char *text, const char *why)
+{
+    struct dp_fetch *t = &world->fetches[world->num - 1];
+    assert_non_null(t->done);
+    dp_fetched_fn *done = t->done;
+    t->done = NULL;
+    done(t->ctx, &(struct dp_fetch_answer){.status = status, .body = text ? der(text) : sp_str("", 0), .why = why});
+}
+
+struct setting {
+    const char *mode;
+    double ttl; /* ms; 0: a minute */
+    bool proxies;
+};
+
+static const void *instance(struct setting s)
+{
+    struct lab *l = world->lab;
+    Sallyport__V1__MtlsAuthConfig *m = SP_NEW(l->arena, Sallyport__V1__MtlsAuthConfig);
+    sallyport__v1__mtls_auth_config__init(m);
+    static char ca[] = "fixture", proxy[] = "proxy.test", proxys[] = "proxys.test";
+    static char *cas[] = {ca};
+    m->ca_certificates = cas;
+    m->n_ca_certificates = 1;
+    m->skip_consumer_lookup = true;
+    m->revocation_check_mode = (char *)s.mode;
+    m->http_timeout = 1234;
+    m->cert_cache_ttl = s.ttl ? s.ttl : 60000;
+    if (s.proxies) {
+        m->http_proxy_host = proxy;
+        m->http_proxy_port = 3128;
+        m->https_proxy_host = proxys;
+        m->https_proxy_port = 3129;
+        m->ssl_verify = false;
+    }
+    Sallyport__V1__Plugin p = SALLYPORT__V1__PLUGIN__INIT;
+    p.config_case = SALLYPORT__V1__PLUGIN__CONFIG_MTLS_AUTH;
+    p.mtls_auth = m;
+    void *out;
+    struct sp_error err;
+    if (sp_failed(dp_mtls_auth.compile(l->arena, l->directory, &p, &out, &err)))
+        fail_msg("%s", err.text);
+    return out;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    world = sp_alloc(sizeof *world);
+    world->lab = lab_new();
+    world->lab->now = REVOCATION_NOW;
+    world->fetcher = (struct dp_fetcher){start, cancel};
+    world->revocations = dp_revocations_new(&world->counters);
+    struct sp_buf pem = {0};
+    sp_pem_write_certificate(&pem, der(CA));
+    add_ca(world->lab, "fixture", sp_arena_dup(world->lab->arena, sp_buf_str(&pem)));
+    sp_buf_fini(&pem);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < world->num; i++)
+        sp_buf_fini(&world->fetches[i].body);
+    dp_revocations_free(world->revocations);
+    lab_free(world->lab);
+    free(world);
+    return 0;
+}
+
+static struct request *present(const char *leaf)
+{
+    struct issued cert = {.der = der(leaf)};
+    struct request *r = request_new(world->lab, CHAIN(&cert));
+    r->call.fetcher = &world->fetcher;
+    r->call.revocations = world->revocations;
+    r->call.resume = resume;
+    return r;
+}
+
+/* As the exchange: a pause is over before the next begins. */
+static enum dp_verdict access(const void *in, struct request *r)
+{
+    r->call.cancel = NULL;
+    return dp_mtls_auth.access(in, &r->call);
+}
+
+static void expect(const void *in, struct request *r, bool passes)
+{
+    enum dp_verdict v = access(in, r);
+    assert_int_equal(v, passes ? DP_NEXT : DP_REPLY);
+    assert_int_equal(r->call.client_verify, passes ? DP_VERIFY_SUCCESS : DP_VERIFY_FAILED);
+    if (!passes) {
+        assert_int_equal(r->call.reply_status, 401);
+        assert_string_equal(r->call.reply_message, "TLS certificate failed verification");
+    }
+    assert_int_equal(strlen(sent(r, "X-Client-Cert-Dn")) > 0, passes);
+    request_free(r);
+}
+
+static void expect_at_once(const void *in, const char *leaf, bool passes)
+{
+    size_t before = world->num;
+    expect(in, present(leaf), passes);
+    assert_int_equal(world->num, before);
+}
+
+static struct request *expect_pause(const void *in, const char *leaf)
+{
+    struct request *r = present(leaf);
+    assert_int_equal(access(in, r), DP_PAUSE);
+    assert_non_null(r->call.cancel);
+    assert_int_equal(r->call.client_verify, DP_VERIFY_UNSET);
+    return r;
+}
+
+static void asked(const char *url)
+{
+    assert_string_equal(world->fetches[world->num - 1].url, url);
+}
+
+#define OCSP_1 "http://ocsp.test:8080/a"
+#define OCSP_2 "HTTPS://ocsp2.test/b"
+#define CRL_1 "http://crl.test/ca.crl"
+
+/* --- tests --- */
+
+static void bad_modes(void **state)
+{
+    (void)state;
+    Sallyport__V1__MtlsAuthConfig m = SALLYPORT__V1__MTLS_AUTH_CONFIG__INIT;
+    Sallyport__V1__Plugin p = SALLYPORT__V1__PLUGIN__INIT;
+    char ca[] = "fixture", *cas[] = {ca}, mode[] = "strict";
+    void *out;
+    struct sp_error err;
+    m.ca_certificates = cas;
+    m.n_ca_certificates = 1;
+    m.revocation_check_mode = mode;
+    p.mtls_auth = &m;
+    assert_true(sp_failed(dp_mtls_auth.compile(world->lab->arena, world->lab->directory, &p, &out, &err)));
+    assert_non_null(strstr(err.text, "config.revocation_check_mode"));
+}
+
+static void nowhere_to_ask(void **state)
+{
+    (void)state;
+    expect_at_once(instance((struct setting){"SKIP"}), PLAIN, true);
+    expect_at_once(instance((struct setting){"IGNORE_CA_ERROR"}), PLAIN, true);
+    expect_at_once(instance((struct setting){"STRICT"}), PLAIN, false);
+    expect_at_once(instance((struct setting){"STRICT"}), SOME, false);
+}
+
+static void skip_asks_nobody(void **state)
+{
+    (void)state;
+    expect_at_once(instance((struct setting){"SKIP"}), LEAF, true);
+    expect_at_once(instance((struct setting){"SKIP"}), BAD, true);
+}
+
+static void definite_answers_are_remembered(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"IGNORE_CA_ERROR", "STRICT"};
+    const void *in[2];
+    for (size_t i = 0; i < 2; i++)
+        in[i] = instance((struct setting){modes[i], .ttl = 60500});
+    struct request *r = expect_pause(in[0], LEAF);
+    asked(OCSP_1);
+    assert_string_equal(world->fetches[0].order.content_type, "application/ocsp-request");
+    assert_int_equal(world->fetches[0].order.timeout_ms, 1234);
+    assert_true(world->fetches[0].order.verify);
+    assert_true(sp_str_eq(sp_buf_str(&world->fetches[0].body), der(OCSP_GOOD_REQUEST)));
+    answer(200, OCSP_GOOD, NULL);
+    assert_int_equal(world->resumed, 1);
+    expect(in[0], r, true);
+    r = expect_pause(in[0], BAD);
+    answer(200, OCSP_REVOKED, NULL);
+    expect(in[0], r, false);
+    for (size_t i = 0; i < 2; i++) { /* by every instance of the worker */
+        expect_at_once(in[i], LEAF, true);
+        expect_at_once(in[i], BAD, false);
+    }
+    dp_plugin_cache_free(world->lab->cache); /* the next snapshot */
+    world->lab->cache = dp_plugin_cache_new();
+    world->lab->now += 59;
+    for (size_t i = 0; i < 2; i++) {
+        expect_at_once(in[i], LEAF, true);
+        expect_at_once(in[i], BAD, false);
+    }
+    world->lab->now += 1;
+    r = expect_pause(in[0], LEAF);
+    answer(200, OCSP_GOOD, NULL);
+    expect(in[0], r, true);
+}
+
+static void next_update_ends_what_is_remembered(void **state)
+{
+    (void)state;
+    const void *in = instance((struct setting){"STRICT", .ttl = 1e12});
+    world->lab->now = REVOCATION_NOW + 7 * DAY - 120;
+    struct request *r = expect_pause(in, LEAF);
+    answer(200, OCSP_GOOD, NULL);
+    expect(in, r, true);
+    expect_at_once(in, LEAF, true);
+    world->lab->now += 120;
+    request_free(expect_pause(in, LEAF));
+}
+
+static void no_memory_without_a_ttl(void **state)
+{
+    (void)state;
+    const void *in = instance((struct setting){"STRICT", .ttl = 1});
+    for (int i = 0; i < 2; i++) {
+        struct request *r = expect_pause(in, LEAF);
+        answer(200, OCSP_GOOD, NULL);
+        expect(in, r, true);
+    }
+}
+
+/* A responder that answers has the last word; nothing of it is remembered. */
+static void answers_that_are_none(void **state)
+{
+    (void)state;
+    static const char *const none[] = {OCSP_UNKNOWN, OCSP_FOREIGN, OCSP_REVOKED, OCSP_TRY_LATER, CRL};
+    const void *ignore = instance((struct setting){"IGNORE_CA_ERROR"}), *strict = instance((struct setting){"STRICT"});
+    for (size_t i = 0; i < 5; i++) {
+        struct request *r = expect_pause(ignore, LEAF);
+        answer(200, none[i], NULL);
+        expect(ignore, r, true);
+        r = expect_pause(strict, LEAF);
+        answer(200, none[i], NULL);
+        expect(strict, r, false);
+    }
+    assert_int_equal(world->counters.failures, 10);
+}
+
+static void crl_after_all_responders(void **state)
+{
+    (void)state;
+    const void *in = instance((struct setting){"STRICT", .proxies = true});
+    struct request *r = expect_pause(in, LEAF);
+    assert_true(sp_str_eq(world->fetches[0].order.proxy_host, SP_STR("proxy.test")));
+    assert_int_equal(world->fetches[0].order.proxy_port, 3128);
+    assert_false(world->fetches[0].order.verify);
+    answer(0, NULL, "timed out");
+    asked(OCSP_2);
+    assert_true(sp_str_eq(world->fetches[1].order.proxy_host, SP_STR("proxys.test")));
+    assert_int_equal(world->fetches[1].order.proxy_port, 3129);
+    answer(500, NULL, NULL);
+    asked(CRL_1);
+    assert_int_equal(world->fetches[2].order.body.len, 0);
+    assert_int_equal(world->resumed, 0);
+    answer(200, CRL, NULL);
+    assert_int_equal(world->resumed, 1);
+    expect(in, r, true);
+    r = expect_pause(in, BAD);
+    answer(503, NULL, NULL);
+    answer(0, NULL, "connect failed");
+    answer(200, CRL, NULL);
+    expect(in, r, false);
+    expect_at_once(in, LEAF, true);
+    expect_at_once(in, BAD, false);
+}
+
+static void nobody_answers(void **state)
+{
+    (void)state;
+    static const char *const crls[] = {CRL_OTHER, CRL_DELTA, "", OCSP_GOOD};
+    const void *ignore = instance((struct setting){"IGNORE_CA_ERROR"}), *strict = instance((struct setting){"STRICT"});
+    for (size_t i = 0; i < 6; i++) {
+        for (int mode = 0; mode < 2; mode++) {
+            struct request *r = expect_pause(mode ? strict : ignore, LEAF);
+            answer(0, NULL, "timed out");
+            answer(0, NULL, "timed out");
+            answer(i < 4 ? 200 : i == 4 ? 500 : 0, i < 4 ? crls[i] : NULL, "timed out");
+            expect(mode ? strict : ignore, r, mode == 0);
+        }
+        world->num = 0; /* make room */
+        for (size_t f = 0; f < MAX_FETCHES; f++)
+            sp_buf_fini(&world->fetches[f].body);
+    }
+}
+
+static void nothing_can_be_fetched(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 2; mode++) {
+        struct request *r = present(LEAF);
+        r->call.fetcher = NULL;
+        expect(instance((struct setting){mode ? "STRICT" : "IGNORE_CA_ERROR"}), r, mode == 0);
+    }
+}
+
+static void the_client_leaves(void **state)
+{
+    (void)state;
+    const void *in = instance((struct setting){"STRICT"});
+    struct request *r = expect_pause(in, LEAF);
+    assert_int_equal(world->counters.lookups, 1);
+    r->call.cancel(&r->call);
+    assert_int_equal(world->cancelled, 1);
+    request_free(r);
+    r = expect_pause(in, LEAF); /* after the first responder */
+    answer(0, NULL, "timed out");
+    r->call.cancel(&r->call);
+    assert_int_equal(world->cancelled, 2);
+    assert_int_equal(world->resumed, 0);
+    request_free(r);
+}
+
+/* What one plugin waited for is never the answer for another one, or for another certificate. */
+static void an_answer_is_for_one_question(void **state)
+{
+    (void)state;
+    const void *in = instance((struct setting){"IGNORE_CA_ERROR", .ttl = 1}),
+               *other = instance((struct setting){"STRICT", .ttl = 1});
+    struct request *r = expect_pause(in, LEAF);
+    answer(200, OCSP_GOOD, NULL);
+    assert_int_equal(access(other, r), DP_PAUSE);
+    r->call.cancel(&r->call);
+    request_free(r);
+    r = expect_pause(in, LEAF);
+    answer(200, OCSP_GOOD, NULL);
+    r->chain[0] = der(BAD);
+    memset(r->peer.digest, 7, 32);
+    assert_int_equal(access(in, r), DP_PAUSE);
+    r->call.cancel(&r->call);
+    request_free(r);
+}
+
+static void two_wait_for_one(void **state)
+{
+    (void)state;
+    const void *in = instance((struct setting){"STRICT"});
+    struct request *a = expect_pause(in, BAD), *b = expect_pause(in, BAD);
+    answer(200, OCSP_REVOKED, NULL);
+    world->num--;
+    answer(0, NULL, "timed out"); /* what is known meanwhile counts */
+    expect(in, a, false);
+    expect(in, b, false);
+    world->num++;
+}
+
+int main(void)
+{
+    sp_log_min = SP_ERROR;
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(bad_modes),
+        TEST(nowhere_to_ask),
+        TEST(skip_asks_nobody),
+        TEST(definite_answers_are_remembered),
+        TEST(next_update_ends_what_is_remembered),
+        TEST(no_memory_without_a_ttl),
+        TEST(answers_that_are_none),
+        TEST(crl_after_all_responders),
+        TEST(nobody_answers),
+        TEST(nothing_can_be_fetched),
+        TEST(the_client_leaves),
+        TEST(an_answer_is_for_one_question),
+        TEST(two_wait_for_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
