@@ -20,6 +20,7 @@ struct flow_end {
     struct sp_wire wire;
     struct sp_buf in; /* plaintext received and not taken yet */
     bool eof;         /* ended in order: FIN, and before it close_notify with TLS */
+    bool late;        /* broken because nothing came for FLOW_PATIENCE_MS */
     bool broken;      /* reset, timed out, or TLS cut without close_notify */
 };
 bool flow_fill(struct flow_end *e); /* waits for more bytes; false: none will come */
@@ -113,12 +114,11 @@ void flow_stop(struct flow *f); /* drains without grace, unless flow_drain was c
 void flow_connect(struct flow *f, struct flow_end *e); /* plain */
 void flow_connect_tls_with(struct flow *f, struct flow_end *e, struct sp_tls_client *client, const char *sni);
 void flow_connect_tls(struct flow *f, struct flow_end *e, const char *sni); /* ALPN http/1.1 */
-void flow_connect_h2(struct flow *f, struct flow_end *e, const char *sni);  /* ALPN h2 */
 /* One GET on a connection of its own; the status, 0: no answer. */
 unsigned flow_get(struct flow *f, const char *path, struct flow_answer *a);
 #define flow_count(f, name) dp_proxy_count(&(f)->proxy, offsetof(struct dp_counters, name))
 /* Waits until a counter has this value. */
 #define flow_until_count(f, name, value) flow_await_count(f, offsetof(struct dp_counters, name), value)
 bool flow_await_count(struct flow *f, size_t offset, uint64_t value);
-size_t flow_memory(void); /* resident bytes of this process */
+size_t flow_memory(void); /* resident bytes of this process; 0 where a sanitizer keeps them */
 uint64_t flow_now_ms(void);

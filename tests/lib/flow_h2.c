@@ -64,12 +64,20 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t error, void *user)
 
 void flow_h2_open(struct flow *f, struct flow_h2 *h, bool hold)
 {
+    struct sp_error err;
+    struct sp_tls_client_options o = {.alpn = "h2"};
+    sp_tls_client_free(f->client);
+    assert_false(sp_failed(sp_tls_client_new(&o, &f->client, &err)));
+    assert_true(flow_h2_open_with(f, h, f->client, hold));
+    assert_true(sp_str_eq(sp_tls_peer(h->e.tls)->alpn, SP_STR("h2")));
+}
+
+bool flow_h2_open_with(struct flow *f, struct flow_h2 *h, struct sp_tls_client *client, bool hold)
+{
     nghttp2_session_callbacks *cb;
     nghttp2_option *o;
     *h = (struct flow_h2){.hold = hold};
-    flow_connect_h2(f, &h->e, "a.test");
-    assert_false(h->e.broken);
-    assert_true(sp_str_eq(sp_tls_peer(h->e.tls)->alpn, SP_STR("h2")));
+    flow_connect_tls_with(f, &h->e, client, "a.test");
     nghttp2_session_callbacks_new(&cb);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
@@ -81,6 +89,7 @@ void flow_h2_open(struct flow *f, struct flow_h2 *h, bool hold)
     nghttp2_option_del(o);
     nghttp2_session_callbacks_del(cb);
     assert_int_equal(nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, NULL, 0), 0);
+    return !h->e.broken;
 }
 
 void flow_h2_shut(struct flow_h2 *h)

@@ -30,7 +30,8 @@ struct flow_h2 {
 };
 
 void flow_h2_open(struct flow *f, struct flow_h2 *h, bool hold);
-void flow_h2_shut(struct flow_h2 *h); /* idempotent */
+bool flow_h2_open_with(struct flow *f, struct flow_h2 *h, struct sp_tls_client *client, bool hold); /* any thread */
+void flow_h2_shut(struct flow_h2 *h);                                                               /* idempotent */
 /* These queue; flow_h2_turn or flow_h2_flush sends. */
 struct flow_h2_stream *flow_h2_ask(struct flow_h2 *h, const char *method, const char *path, size_t body, bool wait);
 void flow_h2_go(struct flow_h2 *h, struct flow_h2_stream *s, size_t more); /* lets a waiting body go on */
