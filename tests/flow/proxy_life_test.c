@@ -2,6 +2,7 @@
 #include "flow_h2.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -295,6 +296,46 @@ static void running_requests_are_finished(void **state)
     flow_upstream_stop(&u);
 }
 
+static uint64_t cpu_ms(void)
+{
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    return (uint64_t)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000 +
+           (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1000;
+}
+
+static void without_descriptors_it_waits(void **state)
+{
+    (void)state;
+    struct flow f;
+    struct flow_upstream u;
+    struct flow_end e = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct flow_answer a = {0};
+    struct rlimit before, none;
+    flow_start(&f, NULL);
+    flow_upstream_start(&u, serve, NULL);
+    flow_serve(&f, u.port, NULL);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){3, before.rlim_max}; /* those that are open stay */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    const struct sp_address *to = &f.listeners[0].address;
+    int connected = connect(e.fd, (const struct sockaddr *)&to->ss, to->len);
+    uint64_t spent = cpu_ms(), until = flow_now_ms() + 500;
+    while (flow_now_ms() < until)
+        usleep(10000);
+    spent = cpu_ms() - spent;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(connected, 0);
+    assert_true(spent < 250); /* it does not spin */
+    assert_true(flow_say(&e, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+    assert_true(flow_answer(&e, &a, false));
+    assert_int_equal(a.status, 200);
+    flow_answer_fini(&a);
+    flow_shut(&e);
+    flow_stop(&f);
+    flow_upstream_stop(&u);
+}
+
 /* Everything open at once, and the grace is over at once: the leak check and the sanitizers look at this one. */
 static void an_end_without_grace(void **state)
 {
@@ -362,10 +403,15 @@ int main(void)
 {
     sp_log_min = SP_ERROR; /* what upstreams do wrong here is meant */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(configurations_change_under_load),    cmocka_unit_test(a_request_keeps_its_configuration),
-        cmocka_unit_test(a_bad_configuration_changes_nothing), cmocka_unit_test(ends_with_configurations_under_way),
-        cmocka_unit_test(a_drain_under_load_loses_nothing),    cmocka_unit_test(what_stands_in_the_queue_is_served),
-        cmocka_unit_test(running_requests_are_finished),       cmocka_unit_test(an_end_without_grace),
+        cmocka_unit_test(configurations_change_under_load),
+        cmocka_unit_test(a_request_keeps_its_configuration),
+        cmocka_unit_test(a_bad_configuration_changes_nothing),
+        cmocka_unit_test(ends_with_configurations_under_way),
+        cmocka_unit_test(a_drain_under_load_loses_nothing),
+        cmocka_unit_test(what_stands_in_the_queue_is_served),
+        cmocka_unit_test(running_requests_are_finished),
+        cmocka_unit_test(without_descriptors_it_waits),
+        cmocka_unit_test(an_end_without_grace),
         cmocka_unit_test(sessions_outlive_configurations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

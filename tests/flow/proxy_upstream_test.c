@@ -597,6 +597,65 @@ static void plain_text_where_tls_should_be_is_502(void **state)
     flow_upstream_stop(&u);
 }
 
+/* --- names --- */
+
+static void names_that_do_not_resolve_are_503(void **state)
+{
+    (void)state;
+    struct flow f;
+    struct flow_answer a = {0};
+    flow_start(&f, NULL);
+    /* RFC 7686: no resolver asks for it, so the answer comes inside the question, and then from memory */
+    flow_config(&f, "services:\n- {name: s, host: nowhere.onion, routes: [{name: r, paths: [/]}]}\n");
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(flow_get(&f, "/", &a), 503);
+        assert_non_null(memmem(sp_buf_str(&a.body).p, a.body.len, "name resolution failed", 22));
+    }
+    flow_answer_fini(&a);
+    flow_stop(&f);
+}
+
+static void names_resolve(void **state)
+{
+    (void)state;
+    struct flow f;
+    struct flow_upstream u;
+    struct flow_answer a = {0};
+    flow_start(&f, NULL);
+    flow_upstream_start(&u, serve_ok, NULL);
+    flow_config(&f, "services:\n- {name: s, host: localhost, port: %u, routes: [{name: r, paths: [/]}]}\n", u.port);
+    assert_int_equal(flow_get(&f, "/", &a), 200);
+    flow_answer_fini(&a);
+    flow_stop(&f);
+    flow_upstream_stop(&u);
+}
+
+/* Whatever name server there is, or none: a question that is open when its asker leaves, or when the worker ends, calls
+ * nobody. */
+static void open_questions_end_with_their_askers(void **state)
+{
+    (void)state;
+    struct flow f;
+    struct flow_answer a = {0};
+    struct flow_end e[10];
+    flow_start(&f, NULL);
+    flow_config(&f, "services:\n"
+                    "- {name: s, host: slow.test, connect_timeout: 300, retries: 0, routes: [{name: r, paths: [/]}]}\n"
+                    "- {name: t, host: later.test, routes: [{name: q, paths: [/later]}]}\n");
+    unsigned status = flow_get(&f, "/", &a);
+    assert_true(status == 503 || status == 504);
+    for (int i = 0; i < 10; i++) {
+        flow_connect(&f, &e[i]);
+        assert_true(flow_say(&e[i], "GET /later HTTP/1.1\r\nHost: a\r\n\r\n"));
+        if (i % 2)
+            flow_reset(&e[i]);
+    }
+    flow_answer_fini(&a);
+    flow_stop(&f);
+    for (int i = 0; i < 10; i += 2)
+        flow_shut(&e[i]);
+}
+
 static void endless_interim_answers_are_502(void **state)
 {
     (void)state;
@@ -633,6 +692,9 @@ int main(void)
         cmocka_unit_test(tls_upstreams_are_verified_when_told),
         cmocka_unit_test(tls_bodies_that_end_by_closing_need_close_notify),
         cmocka_unit_test(plain_text_where_tls_should_be_is_502),
+        cmocka_unit_test(names_that_do_not_resolve_are_503),
+        cmocka_unit_test(names_resolve),
+        cmocka_unit_test(open_questions_end_with_their_askers),
         cmocka_unit_test(endless_interim_answers_are_502),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
