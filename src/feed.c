@@ -3,8 +3,10 @@
 #include "config/agent.h"
 #include "config/file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -100,16 +102,29 @@ static sp_result read_cluster_files(struct dp_feed *f, struct sp_error *err)
     return sp_buf_read_file(&f->ca, f->set->cluster_ca, MAX_PEM, err);
 }
 
+/* Whoever misspells the folder shall know at once, not when the control plane is away. */
+static sp_result make_cache_folder(struct dp_feed *f, struct sp_error *err)
+{
+    const char *dir = f->set->cache_dir;
+    struct stat st;
+    if (!dir)
+        return sp_ok();
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return sp_fail_errno(err, errno, "--cache-dir: cannot make %s", dir);
+    if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
+        return sp_fail(err, SP_E_INVALID, "--cache-dir: %s is no folder", dir);
+    sp_buf_printf(&f->cache_path, "%s/last-good.sealed", dir);
+    sp_buf_putc(&f->cache_path, '\0');
+    return sp_ok();
+}
+
 static sp_result start_agent(struct dp_feed *f, struct sp_loop *l, struct sp_error *err)
 {
     static char hostname[256];
     SP_TRY(read_cluster_files(f, err));
     if (gethostname(hostname, sizeof hostname - 1) != 0)
         snprintf(hostname, sizeof hostname, "unknown");
-    if (f->set->cache_dir) {
-        sp_buf_printf(&f->cache_path, "%s/last-good.sealed", f->set->cache_dir);
-        sp_buf_putc(&f->cache_path, '\0');
-    }
+    SP_TRY(make_cache_folder(f, err));
     struct dp_agent_options o = {
         .addresses = f->set->control.v,
         .num_addresses = f->set->control.num,

@@ -55,7 +55,7 @@ static const struct sp_option source_options[] = {
      .set = sp_option_text,
      .to = &dp_settings.cache_dir,
      .help = "Keep the last good configuration here, sealed with this node's key, so that a restart serves without the "
-             "control plane. Default: no cache."},
+             "control plane. Made when it is missing. Default: no cache."},
     {.name = "node-id",
      .arg = "ID",
      .set = sp_option_text,

@@ -242,7 +242,10 @@ int cp_cli_main(int argc, char **argv, FILE *out, FILE *err)
     int code = dispatch(&cli, argc, argv);
     sp_http_client_free(cli.client);
     sp_arena_free(cli.arena);
-    if (fflush(out) != 0 && code == CP_EXIT_OK)
-        code = CP_EXIT_FAILED; /* what was asked for did not arrive */
+    bool written = fflush(out) == 0 && !ferror(out); /* the error may be older than what is flushed here */
+    if (!written && code == CP_EXIT_OK) {
+        fprintf(err, "sallyctl: cannot write the output\n");
+        code = CP_EXIT_FAILED;
+    }
     return code;
 }

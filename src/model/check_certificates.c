@@ -24,7 +24,11 @@ static bool check_chain(struct sp_builder *b, const struct sp_entity *e, const c
     struct sp_error err = {0};
     if (!pem || is_reference(b, e, field, sp_str_z(pem)))
         return false;
-    if (!sp_failed(sp_pem_certificates(sp_str_z(pem), b->arena, list, &err)))
+    struct sp_cert_info info;
+    sp_result r = sp_pem_certificates(sp_str_z(pem), b->arena, list, &err);
+    for (size_t i = 0; i < list->num && !sp_failed(r); i++) /* among others: no NUL in a name */
+        r = sp_cert_read(list->v[i], b->arena, &info, &err);
+    if (!sp_failed(r))
         return true;
     sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", field, "invalid certificate: %s", err.text);
     return false;

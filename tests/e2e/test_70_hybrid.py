@@ -29,7 +29,6 @@ class Cluster:
         more = ["--control", self.control.cluster, "--cluster-cert", pki / f"{name}.pem", "--cluster-key", pki / f"{name}.key",
                 "--cluster-ca", self.pki / "ca.pem"]
         if cache:
-            (self.folder / f"cache-{name}").mkdir(exist_ok=True)
             more += ["--cache-dir", self.folder / f"cache-{name}"]
         node = self.nodes[name] = DataPlane(self.folder / name, None, more, name)
         node.start(ready)
@@ -177,6 +176,16 @@ def test_a_data_plane_restarts_without_its_control_plane(pki, echo, cluster):
     assert node.metric("sallyport_config_stale") == 1 and node.status().json()["stale"] is True
     cluster.control.again()
     poll(lambda: node.metric("sallyport_config_stale") == 0, "no longer stale")
+
+
+def test_a_cache_folder_that_cannot_be_made_is_said_at_once(pki, tmp_path):
+    cluster_pki(tmp_path, "node")
+    (tmp_path / "file").touch()
+    for folder, why in (("absent/cache", "No such file or directory"), ("file", "is no folder")):
+        said = run("sallyport", "--control", "127.0.0.1:1", "--cluster-cert", tmp_path / "node.pem", "--cluster-key",
+                   tmp_path / "node.key", "--cluster-ca", tmp_path / "ca.pem", "--listen", "127.0.0.1:0", "--status-listen", "off",
+                   "--cache-dir", tmp_path / folder)
+        assert said.code == 1 and "--cache-dir" in said.err and why in said.err, said
 
 
 def test_a_broken_cache_is_not_used(pki, echo, cluster):

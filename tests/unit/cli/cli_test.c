@@ -184,6 +184,27 @@ static void nobody_there_exits_3(void **state)
     assert_string_equal(f->out, "");
 }
 
+/* A backup that was cut is no backup, whatever stdio still had in its buffer at the end. */
+static void a_full_disk_below_the_output_is_a_failure(void **state)
+{
+    struct fixture *f = *state;
+    char *body = sp_alloc(100001), *said = NULL;
+    size_t said_len;
+    memset(body, 'x', 100000);
+    const struct canned answers[] = {{"GET", "/sallyport/export", 200, body}, {0}};
+    f->answers = answers;
+    FILE *full = fopen("/dev/full", "w"), *err = open_memstream(&said, &said_len);
+    assert_true(full && err);
+    const char *argv[] = {"sallyctl", f->url, "export", NULL};
+    assert_int_equal(cp_cli_main(3, (char **)argv, full, err), CP_EXIT_FAILED);
+    fclose(full);
+    fclose(err);
+    f->answers = NULL;
+    holds(said, "cannot write the output");
+    free(said);
+    free(body);
+}
+
 /* --- files */
 
 static void a_bad_file_is_told_here_and_never_sent(void **state)
@@ -395,6 +416,7 @@ int main(void)
         TEST(wrong_command_lines_exit_2),
         TEST(help_teaches_and_exits_0),
         TEST(nobody_there_exits_3),
+        TEST(a_full_disk_below_the_output_is_a_failure),
         TEST(a_bad_file_is_told_here_and_never_sent),
         TEST(apply_shows_changes_and_effects_in_words),
         TEST(a_refusal_exits_1_and_tells_every_error),

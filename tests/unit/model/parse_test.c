@@ -1,3 +1,4 @@
+#include "../plugin/odd_certificates.h"
 #include "fixtures.h"
 
 /* --- what is refused, and where it says so --- */
@@ -253,6 +254,11 @@ static void certificates_are_read(void **state)
     parse_bad(w, 2, "certificates:\n- {cert: no}\n", "certificates[0].cert: invalid certificate");
     parse_bad(w, 2, "certificates:\n- {cert: \"file://a.pem\", key: \"file://a.key\"}\n",
               "certificates[0].key: file://a.key: sallyctl and a data plane's own file may refer to files");
+    struct sp_str chain = sp_arena_printf(w->a, "%.*s%s", SP_FMT(cert), odd_nul);
+    parse_bad(w, 1, sp_arena_printf(w->a, "certificates:\n- {cert: %s, key: %s}\n", quoted(w, chain), quoted(w, key)).p,
+              "certificates[0].cert: invalid certificate: NUL byte in a");
+    parse_bad(w, 1, sp_arena_printf(w->a, "ca_certificates:\n- {cert: %s}\n", quoted(w, sp_str_z(odd_nul))).p,
+              "ca_certificates[0].cert: invalid certificate: NUL byte in a");
     struct sp_str two = sp_arena_printf(w->a, "%.*s%.*s", SP_FMT(ca), SP_FMT(ca));
     parse_bad(w, 1, sp_arena_printf(w->a, "ca_certificates:\n- {cert: %s}\n", quoted(w, two)).p,
               "please submit only one certificate at a time");
