@@ -15,6 +15,13 @@ typedef unsigned CBS_ASN1_TAG;
 #define ASN1_BOOLEAN_FALSE 0
 #define ASN1_BOOLEAN_TRUE 0xff
 #define X509_STORE_CTX_set0_trusted_stack X509_STORE_CTX_trusted_stack
+
+static inline EVP_PKEY *X509_get0_pubkey(X509 *x)
+{
+    EVP_PKEY *key = X509_get_pubkey(x);
+    EVP_PKEY_free(key); /* the certificate's own reference keeps it */
+    return key;
+}
 #endif
 
 static inline X509 *sp_x509_from_buffer(const CRYPTO_BUFFER *b)
