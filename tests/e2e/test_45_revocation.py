@@ -258,6 +258,29 @@ def test_a_refused_body_does_not_harm_the_connection(ca, responder, shared, talk
     assert conversation.ask() == 401
 
 
+@pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
+@pytest.mark.parametrize("length", [True, False], ids=["length", "chunked"])
+def test_a_large_body_is_refused_in_order(ca, responder, shared, echo, http2, length):
+    """More than is held: the answer comes all the same, and nothing goes upstream."""
+    name = f"large-refused-{http2}-{length}"
+    hold = responder.hold(name)
+    leaf = leaf_for(ca, responder, name, name, revoked=True)
+    threading.Timer(0.3, hold.release).start()
+    before = len(echo.seen)
+    options = ["-H", "Expect:", *([] if length else ["-H", "Content-Length:" if http2 else "Transfer-Encoding: chunked"])]
+    answer = ask(shared, "STRICT", leaf, "--data-binary", "@-", *options, stdin=b"z" * (4 << 20), http2=http2, check=False)
+    assert answer.status == 401, answer
+    assert len(echo.seen) == before
+
+
+def test_expect_continue(ca, responder, shared, echo):
+    hold = responder.hold("expect")
+    leaf = leaf_for(ca, responder, "expect", "expect")
+    threading.Timer(0.2, hold.release).start()
+    answer = ask(shared, "STRICT", leaf, "--data-binary", "@-", "-H", "Expect: 100-continue", stdin=b"z" * 100000, http2=False)
+    assert answer.status == 200 and answer.json()["length"] == 100000
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_the_client_leaves_meanwhile(ca, responder, shared, talk, method):
     """h1; run this with a build under the address sanitizer, too."""
