@@ -88,8 +88,9 @@ static void refresh_status(struct dp_status_source *source)
     source->connected = st.connected;
     source->stale = st.stale;
     source->rejected_revision = st.rejected;
-    if (st.error.len && !source->last_error[0])
-        snprintf(source->last_error, sizeof source->last_error, "%.*s", SP_FMT(st.error));
+    source->rejections = st.rejects;
+    struct sp_str why = st.rejected ? st.rejected_why : st.error;
+    snprintf(source->last_error, sizeof source->last_error, "%.*s", SP_FMT(why));
 }
 
 static sp_result read_cluster_files(struct dp_feed *f, struct sp_error *err)

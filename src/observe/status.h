@@ -13,7 +13,7 @@ struct dp_status_source {
     bool draining;
     bool stale;           /* serving the cache, the control plane has not been reached */
     bool connected;       /* hybrid: the stream stands */
-    char last_error[512]; /* why the last configuration was refused; empty: it was not */
+    char last_error[512]; /* why the last one was refused, else why no control plane is there; empty: all is well */
     int64_t rejected_revision;
     uint64_t reloads, rejections;
     int64_t live_since;                          /* seconds since 1970; 0: no configuration yet */

@@ -174,8 +174,10 @@ def test_a_data_plane_restarts_without_its_control_plane(pki, echo, cluster):
     node.start()
     assert ask(node, pki.alice).status == 200 and ask(node).status == 401
     assert node.metric("sallyport_config_stale") == 1 and node.status().json()["stale"] is True
+    poll(lambda: "refused" in node.status().json()["last_error"], "why there is no control plane")
     cluster.control.again()
     poll(lambda: node.metric("sallyport_config_stale") == 0, "no longer stale")
+    assert node.status().json()["last_error"] == "", "connected again: the error is over"
 
 
 def test_a_cache_folder_that_cannot_be_made_is_said_at_once(pki, tmp_path):
