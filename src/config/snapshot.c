@@ -57,6 +57,43 @@ static const ProtobufCMessageDescriptor *descriptor_of(Sallyport__V1__Kind kind)
     }
 }
 
+/* The first thing a message of this kind cannot be without; NULL: it has all. proto2 leaves every field optional, so a
+ * control plane of another version may send it. */
+static const char *missing(Sallyport__V1__Kind kind, const ProtobufCMessage *message)
+{
+    const void *m = message;
+    switch (kind) {
+    case SALLYPORT__V1__KIND__CA_CERTIFICATE:
+        return ((const Sallyport__V1__CaCertificate *)m)->cert ? NULL : "cert";
+    case SALLYPORT__V1__KIND__CERTIFICATE: {
+        const Sallyport__V1__Certificate *c = ((const Sallyport__V1__ServerCertificate *)m)->certificate;
+        return !c ? "certificate" : !c->cert ? "certificate.cert" : !c->key ? "certificate.key" : NULL;
+    }
+    case SALLYPORT__V1__KIND__CONSUMER: {
+        const Sallyport__V1__Consumer *c = ((const Sallyport__V1__ConsumerResource *)m)->consumer;
+        return !c ? "consumer" : !c->id ? "consumer.id" : NULL;
+    }
+    case SALLYPORT__V1__KIND__UPSTREAM:
+        return ((const Sallyport__V1__UpstreamResource *)m)->upstream ? NULL : "upstream";
+    case SALLYPORT__V1__KIND__SERVICE:
+        return ((const Sallyport__V1__Service *)m)->host ? NULL : "host";
+    case SALLYPORT__V1__KIND__HANDSHAKE:
+        return ((const Sallyport__V1__HandshakeEntry *)m)->sni ? NULL : "sni";
+    default:
+        return NULL;
+    }
+}
+
+static void check_complete(struct builder *b, const struct sp_resource *r)
+{
+    const char *what = missing(r->kind, r->message);
+    struct sp_error err;
+    if (!what)
+        return;
+    (void)sp_fail(&err, SP_E_INVALID, "%s: missing", what);
+    bad(b, r, &err);
+}
+
 static struct sp_resources *copy_resources(struct builder *b, const struct sp_resources *from)
 {
     ProtobufCAllocator allocator = {arena_alloc, arena_free, b->arena};
@@ -76,6 +113,8 @@ static struct sp_resources *copy_resources(struct builder *b, const struct sp_re
             (void)sp_fail(&err, SP_E_INVALID,
                           d ? "the body does not parse" : "this data plane cannot run this kind of resource");
             bad(b, r, &err);
+        } else {
+            check_complete(b, r);
         }
     }
     return to;

@@ -195,6 +195,42 @@ static void a_bad_configuration_changes_nothing(void **state)
     flow_upstream_stop(&u);
 }
 
+/* A control plane of another version, or a broken one: a message without what it stands for is refused, not run. */
+static void empty_messages_are_refused(void **state)
+{
+    (void)state;
+    struct flow f;
+    flow_start(&f, NULL);
+    struct sp_arena *arena = sp_arena_new(4096);
+    Sallyport__V1__Ref none = SALLYPORT__V1__REF__INIT;
+    Sallyport__V1__Service service = SALLYPORT__V1__SERVICE__INIT;
+    Sallyport__V1__Route route = SALLYPORT__V1__ROUTE__INIT;
+    service.host = (char *)(uintptr_t) "a";
+    service.client_certificate = route.service = &none;
+    uint8_t service_bytes[64], route_bytes[64];
+    struct sp_str bodies[2] = {sp_str(service_bytes, protobuf_c_message_pack(&service.base, service_bytes)),
+                               sp_str(route_bytes, protobuf_c_message_pack(&route.base, route_bytes))};
+    for (int kind = SALLYPORT__V1__KIND__CA_CERTIFICATE; kind <= SALLYPORT__V1__KIND__HANDSHAKE; kind++)
+        for (int i = 0; i < 3; i++) {
+            bool fits = i == 0 || (i == 1 && kind == SALLYPORT__V1__KIND__SERVICE) ||
+                        (i == 2 && kind == SALLYPORT__V1__KIND__ROUTE);
+            struct sp_resource r = {.kind = (Sallyport__V1__Kind)kind, .name = SP_STR("x")};
+            struct sp_resources set = {&r, 1};
+            struct sp_problems problems;
+            if (!fits)
+                continue;
+            if (i)
+                r.body = bodies[i - 1];
+            sp_problems_init(&problems, arena);
+            bool refused = sp_failed(dp_proxy_publish(&f.proxy, &set, ++f.revision, &problems, NULL, NULL));
+            if (!refused && kind != SALLYPORT__V1__KIND__ROUTE) /* a route of nothing matches everything, rightly */
+                fail_msg("an empty message of kind %d runs", kind);
+            assert_int_equal(refused, problems.num_errors > 0);
+        }
+    sp_arena_free(arena);
+    flow_stop(&f);
+}
+
 static void ends_with_configurations_under_way(void **state)
 {
     (void)state;
@@ -403,15 +439,11 @@ int main(void)
 {
     sp_log_min = SP_ERROR; /* what upstreams do wrong here is meant */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(configurations_change_under_load),
-        cmocka_unit_test(a_request_keeps_its_configuration),
-        cmocka_unit_test(a_bad_configuration_changes_nothing),
-        cmocka_unit_test(ends_with_configurations_under_way),
-        cmocka_unit_test(a_drain_under_load_loses_nothing),
-        cmocka_unit_test(what_stands_in_the_queue_is_served),
-        cmocka_unit_test(running_requests_are_finished),
-        cmocka_unit_test(without_descriptors_it_waits),
-        cmocka_unit_test(an_end_without_grace),
+        cmocka_unit_test(configurations_change_under_load),    cmocka_unit_test(a_request_keeps_its_configuration),
+        cmocka_unit_test(a_bad_configuration_changes_nothing), cmocka_unit_test(empty_messages_are_refused),
+        cmocka_unit_test(ends_with_configurations_under_way),  cmocka_unit_test(a_drain_under_load_loses_nothing),
+        cmocka_unit_test(what_stands_in_the_queue_is_served),  cmocka_unit_test(running_requests_are_finished),
+        cmocka_unit_test(without_descriptors_it_waits),        cmocka_unit_test(an_end_without_grace),
         cmocka_unit_test(sessions_outlive_configurations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
