@@ -276,7 +276,15 @@ static void h1_recv(struct dp_conn *c, struct sp_str bytes)
 static void h1_eof(struct dp_conn *c)
 {
     if (c->x && c->x->tunnel) {
-        dp_conn_finish(c, false);
+        if (c->in.len)
+            resume(&c->resume);
+        dp_conn_pause(c, true);
+        if (c->x)
+            dp_exchange_eof(c->x);
+        return;
+    }
+    if (c->close_after_flush) { /* the answer is made: it still leaves */
+        dp_conn_pause(c, true);
         return;
     }
     dp_conn_close(c); /* whoever does not wait for the answer gets none */

@@ -368,6 +368,13 @@ void dp_exchange_data(struct dp_exchange *x, struct sp_str bytes, bool end)
     after_body_write(x, bytes.len);
 }
 
+void dp_exchange_eof(struct dp_exchange *x)
+{
+    x->request_done = true;
+    if (x->up)
+        dp_up_end(x->up);
+}
+
 /* An upstream that merges trailers into the head must not be told there who the client is. */
 static struct sp_fields allowed_trailers(struct dp_exchange *x, const struct sp_fields *trailers)
 {

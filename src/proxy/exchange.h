@@ -61,6 +61,7 @@ void dp_exchange_bury(struct dp_worker *w); /* the end of the turn: freed exchan
 void dp_exchange_start(struct dp_exchange *x, bool end);
 void dp_exchange_data(struct dp_exchange *x, struct sp_str bytes, bool end);
 void dp_exchange_trailers(struct dp_exchange *x, const struct sp_fields *trailers);
+void dp_exchange_eof(struct dp_exchange *x);       /* a tunnel's client sends no more, and still takes */
 void dp_exchange_unblocked(struct dp_exchange *x); /* the client takes more */
 void dp_exchange_abort(struct dp_exchange *x);     /* the client is gone; ends in DONE */
 /* Our own answer; message may be NULL for the standard text of the status. Ends in DONE. */

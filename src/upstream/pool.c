@@ -11,6 +11,7 @@ enum {
     MAX_WAITING = 65536, /* bytes of a request that may wait in a connection */
     NUM_BUCKETS = 256,
     MAX_ADDRESSES = 4,
+    IDLE_BUFFER = 4096,
     MAX_INTERIM = 32, /* 1xx heads before an answer: each costs memory of the exchange */
 };
 
@@ -50,7 +51,7 @@ struct dp_upconn {
     uint8_t num_addresses, next_address;
     uint8_t state;   /* enum up_state */
     uint8_t interim; /* heads so far */
-    bool reused, answered, head_request, have_head, complete, keep, paused, blocked, was_full;
+    bool reused, answered, head_request, have_head, complete, keep, paused, blocked, was_full, ending;
     uint32_t lease; /* which one this is: a lease can end and the next begin inside an event */
     struct sp_h1_body body;
     struct sp_buf in; /* the start of a head that has not come whole */
@@ -342,6 +343,19 @@ static void set_want(struct dp_upconn *u)
     sp_watch_want(&u->watch, want);
 }
 
+/* The end of our direction. TLS says it with close_notify; the connection itself ends when the other side has too. */
+static void send_end(struct dp_upconn *u)
+{
+    u->ending = false;
+    if (!u->tls) {
+        shutdown(u->watch.fd, SHUT_WR);
+        return;
+    }
+    sp_tls_close(u->tls);
+    if (!push_wire(u))
+        sp_buf_clear(&u->sealed); /* reading decides */
+}
+
 static void push(struct dp_upconn *u)
 {
     if (u->state != UP_OPEN)
@@ -360,6 +374,8 @@ static void push(struct dp_upconn *u)
         set_deadline(u, u->service->write_ms);
     else if (was_blocked)
         set_deadline(u, u->service->read_ms);
+    if (u->ending && !u->blocked)
+        send_end(u);
     set_want(u);
     if (u->was_full && !u->blocked) {
         u->was_full = false;
@@ -383,6 +399,12 @@ void dp_up_flush(struct dp_upconn *u, bool more_follows)
         sp_loop_defer(u->pools->env->loop, &u->flush);
     else
         push(u);
+}
+
+void dp_up_end(struct dp_upconn *u)
+{
+    u->ending = true;
+    push(u);
 }
 
 bool dp_up_full(struct dp_upconn *u)
@@ -705,7 +727,7 @@ struct dp_upconn *dp_up_lease(struct dp_pools *ps, struct dp_pool *p, const stru
 void dp_up_expect(struct dp_upconn *u, bool head_request)
 {
     u->head_request = head_request;
-    u->answered = u->have_head = u->complete = u->blocked = u->was_full = false;
+    u->answered = u->have_head = u->complete = u->blocked = u->was_full = u->ending = false;
     u->keep = true;
     u->scanned = 0;
     u->interim = 0;
@@ -740,6 +762,13 @@ bool dp_up_answered(const struct dp_upconn *u)
     return u->answered;
 }
 
+/* An idle connection owns next to nothing; what is small stays for the next request. */
+static void shed(struct sp_buf *b)
+{
+    if (b->cap > IDLE_BUFFER)
+        sp_buf_fini(b);
+}
+
 void dp_up_finish(struct dp_upconn *u, bool request_complete)
 {
     u->owner = NULL;
@@ -752,6 +781,8 @@ void dp_up_finish(struct dp_upconn *u, bool request_complete)
     }
     sp_h1_body_fini(&u->body);
     u->body = (struct sp_h1_body){0};
+    shed(&u->out);
+    shed(&u->sealed);
     u->paused = false;
     u->state = UP_IDLE;
     u->service = NULL; /* its snapshot may go while the connection stays */

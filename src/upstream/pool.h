@@ -59,8 +59,9 @@ struct dp_upconn *dp_up_lease(struct dp_pools *ps, struct dp_pool *p, const stru
 void dp_up_expect(struct dp_upconn *u, bool head_request); /* before the request is written: how to read the answer */
 struct sp_buf *dp_up_out(struct dp_upconn *u);             /* append request bytes here */
 void dp_up_flush(struct dp_upconn *u, bool more_follows);  /* send now, or at the end of this turn when more follows */
-bool dp_up_full(struct dp_upconn *u);                      /* stop producing; `writable` will come */
-void dp_up_pause(struct dp_upconn *u, bool paused);        /* back-pressure: stop or go on reading the answer */
+void dp_up_end(struct dp_upconn *u);  /* tunnels: no more bytes follow; the upstream is told when all are sent */
+bool dp_up_full(struct dp_upconn *u); /* stop producing; `writable` will come */
+void dp_up_pause(struct dp_upconn *u, bool paused); /* back-pressure: stop or go on reading the answer */
 /* Inside `failed`, when the connection never stood: what waits in it, without its first `skip` bytes, waits in another.
  */
 void dp_up_hand_over(struct dp_upconn *from, size_t skip, struct dp_upconn *to);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -432,6 +433,51 @@ static void tunnels_carry_both_ways(void **state)
     tear_down(&b);
 }
 
+enum { MUCH = 8 << 20 };
+
+/* Takes the tunnel and reads nothing of it until the client has sent all and said that it is done. */
+static void drink_late(struct flow_visit *v)
+{
+    int small = 16384;
+    setsockopt(v->end.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    if (!flow_has(&v->end, "\r\n\r\n"))
+        return;
+    flow_take(&v->end, v->end.in.len);
+    flow_say(&v->end, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    while (v->end.in.len || flow_fill(&v->end)) {
+        v->up->bytes += v->end.in.len;
+        flow_take(&v->end, v->end.in.len);
+    }
+    char text[32];
+    snprintf(text, sizeof text, "got %zu.", (size_t)v->up->bytes);
+    flow_say(&v->end, text);
+}
+
+/* The end of one direction is not the end of the other. */
+static void tunnels_end_one_way_at_a_time(void **state)
+{
+    (void)state;
+    char block[65536], expected[32];
+    memset(block, 'x', sizeof block);
+    snprintf(expected, sizeof expected, "got %d.", MUCH);
+    for (int tls = 0; tls < 2; tls++) {
+        struct bench b;
+        set_up(&b, drink_late, NULL, NULL);
+        if (tls) {
+            flow_shut(&b.e);
+            flow_connect_tls(&b.f, &b.e, "a.test");
+        }
+        assert_int_equal(ask(&b, UPGRADE), 101);
+        for (int i = 0; i < MUCH / (int)sizeof block; i++)
+            assert_true(flow_send(&b.e, block, sizeof block));
+        flow_half_close(&b.e);
+        assert_true(flow_has(&b.e, expected));
+        assert_true(flow_until_end(&b.e));
+        assert_true(flow_until_count(&b.f, connections_active, 0));
+        tear_down(&b);
+    }
+}
+
 /* RFC 9931: what a client sends too early waits for the 101, and is lost without one. */
 static void early_bytes_wait_for_101(void **state)
 {
@@ -602,6 +648,7 @@ int main(void)
         cmocka_unit_test(an_answer_before_the_body_arrives_whole),
         cmocka_unit_test(an_upstream_that_answers_early_and_closes),
         cmocka_unit_test(tunnels_carry_both_ways),
+        cmocka_unit_test(tunnels_end_one_way_at_a_time),
         cmocka_unit_test(early_bytes_wait_for_101),
         cmocka_unit_test(a_refused_upgrade_is_an_ordinary_answer),
         cmocka_unit_test(a_tunnel_does_not_begin_inside_a_body),
