@@ -406,6 +406,8 @@ static void tls_setup(const char *dir)
 {
     ctx = SSL_CTX_new(TLS_method());
     SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
+    if (SSL_CTX_set1_groups_list(ctx, "X25519") != 1) /* what all peers have: the same key exchange for everybody */
+        die("X25519");
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, keep_session);
     if (SSL_CTX_use_certificate_chain_file(ctx, file_in(dir, "client.pem")) != 1 ||
