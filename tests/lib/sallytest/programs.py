@@ -56,7 +56,7 @@ class Program:
         self.killed = False
         with open(self.log_file, "ab") as log, open(self.out_file, "ab") as out:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=self.env,
-                                            cwd=self.folder)
+                                            cwd=self.folder, restore_signals=False) # what a test ignores stays ignored
         return self
 
     @property
