@@ -6,7 +6,7 @@
 struct dp_fetch_order { /* copied */
     struct sp_str url;  /* http or https, visible ASCII */
     struct sp_str body; /* is POSTed; empty: GET */
-    const char *content_type, *accept;
+    const char *content_type, *accept; /* constant */
     struct sp_str proxy_host; /* empty: none */
     uint16_t proxy_port;
     bool verify;         /* https: the server's certificate, by the system's bundle */
