@@ -186,7 +186,7 @@ static int send_file(struct cp_cli *cli, const char *command, size_t num_words, 
 /* --- the commands */
 
 static const struct sp_option apply_options[] = {
-    {"file", 'f', "FILE", sp_option_text, &set.file, .no_env = true,
+    {"file", 'f', "FILE", cp_file_option, &set.file, .no_env = true,
      .help =
          "declarative file, YAML or JSON; - is standard input. `cert: file://PATH` takes a PEM from a file beside it"},
     {"dry-run", 0, NULL, sp_option_switch, &set.dry_run, .no_env = true,
@@ -222,7 +222,7 @@ const struct cp_command cp_command_apply = {
 };
 
 static const struct sp_option diff_options[] = {
-    {"file", 'f', "FILE", sp_option_text, &set.file, .no_env = true, .help = "declarative file; - is standard input"},
+    {"file", 'f', "FILE", cp_file_option, &set.file, .no_env = true, .help = "declarative file; - is standard input"},
 };
 
 static int run_diff(struct cp_cli *cli, const char **words, size_t num)

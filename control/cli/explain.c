@@ -10,7 +10,7 @@ static struct {
 static const struct sp_option options[] = {
     {"sni", 0, "NAME", sp_option_text, &set.sni, .no_env = true,
      .help = "server name in the ClientHello; leave it out for a client that sends none"},
-    {"file", 'f', "FILE", sp_option_text, &set.file, .no_env = true,
+    {"file", 'f', "FILE", cp_file_option, &set.file, .no_env = true,
      .help = "answer from this declarative file, without a control plane"},
 };
 

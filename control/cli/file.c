@@ -41,6 +41,15 @@ static int print_problems(struct cp_cli *cli, const struct sp_problems *problems
     return CP_EXIT_FAILED;
 }
 
+sp_result cp_file_option(const struct sp_option *o, const char *value, struct sp_error *err)
+{
+    const char **to = o->to;
+    if (*to)
+        return sp_fail(err, SP_E_USAGE, "one file is the whole state: put '%s' and '%s' into one", *to, value);
+    *to = value;
+    return sp_ok();
+}
+
 bool cp_load_file(struct cp_cli *cli, const char *path, struct cp_file *out, int *exit_code)
 {
     struct sp_buf raw = {0};

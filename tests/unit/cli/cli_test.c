@@ -219,6 +219,8 @@ static void a_bad_file_is_told_here_and_never_sent(void **state)
     assert_int_equal(RUN(f, f->url, "diff", "-f", bad), CP_EXIT_FAILED);
     holds(f->err, "ref.yaml:3:9");
     assert_int_equal(RUN(f, f->url, "apply", "-f", in_dir(f, "absent")), CP_EXIT_FAILED);
+    assert_int_equal(RUN(f, f->url, "apply", "-f", "a.yaml", "-f", "b.yaml"), CP_EXIT_USAGE);
+    holds(f->err, "put 'a.yaml' and 'b.yaml' into one");
     assert_int_equal(f->calls, 0);
 }
 
