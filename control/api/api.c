@@ -8,55 +8,6 @@ struct cp_api {
     struct sp_http_server *server;
 };
 
-/* --- who may ask (a browser may not be turned against the API) */
-
-static struct sp_str field(const struct cp_call *c, const char *name)
-{
-    const struct sp_field *f = sp_fields_find(&c->x->request->fields, sp_str_z(name));
-    return f ? f->value : SP_STR("");
-}
-
-static struct sp_str host_of(struct sp_str authority)
-{
-    if (authority.len && authority.p[0] == '[') {
-        const char *end = memchr(authority.p, ']', authority.len);
-        return end ? sp_str(authority.p, (size_t)(end - authority.p) + 1) : authority;
-    }
-    return sp_str_split(&authority, ':');
-}
-
-static bool is_loopback(const struct sp_address *a)
-{
-    static const char *const networks[] = {"127.0.0.0/8", "::1/128"};
-    for (size_t i = 0; i < 2; i++) {
-        struct sp_network n;
-        if (sp_network_parse(sp_str_z(networks[i]), &n) && sp_network_has(&n, a))
-            return true;
-    }
-    return false;
-}
-
-/* A name that an attacker points to 127.0.0.1 would otherwise make his page the same origin as this API. */
-static bool host_is_fine(const struct cp_call *c)
-{
-    struct sp_str host = host_of(c->x->request->authority);
-    struct sp_address ip;
-    if (!is_loopback(&c->x->peer))
-        return true;
-    return sp_str_ieq(host, SP_STR("localhost")) || sp_str_ends(host, SP_STR(".localhost")) ||
-           sp_address_parse_ip(host, 0, &ip);
-}
-
-static bool origin_is_fine(const struct cp_call *c)
-{
-    struct sp_str origin = field(c, "Origin"), own = c->x->request->authority;
-    if (origin.len == 0)
-        return true;
-    if (sp_str_starts(origin, SP_STR("http://")))
-        return sp_str_ieq(sp_str_skip(origin, 7), own);
-    return sp_str_starts(origin, SP_STR("https://")) && sp_str_ieq(sp_str_skip(origin, 8), own);
-}
-
 /* --- where it goes */
 
 static bool split_path(struct cp_call *c)
@@ -91,7 +42,7 @@ static void dispatch(struct cp_call *c)
 {
     static bool (*const families[])(struct cp_call *) = {
         cp_api_root, cp_api_tags, cp_api_schemas, cp_api_entities, cp_api_apply, cp_api_revisions, cp_api_explain};
-    if (!host_is_fine(c) || !origin_is_fine(c)) {
+    if (!sp_http_own_site(c->x)) {
         cp_reply_message(c, 403, "this API does not answer pages of other sites");
         return;
     }
@@ -148,7 +99,7 @@ sp_result cp_api_listen(struct cp_api *api, const struct sp_address *at, struct 
     SP_TRY(sp_http_server_listen(api->server, at, &where, err));
     sp_address_text(&where, text);
     sp_log(SP_NOTICE, "admin_listening", "address=%s", text);
-    if (!is_loopback(&where))
+    if (!sp_address_is_loopback(&where))
         sp_log(
             SP_WARN, "admin_open",
             "address=%s message=\"the Admin API has no authentication: whoever reaches this address owns the gateway\"",

@@ -55,6 +55,10 @@ void sp_http_reply(struct sp_http_exchange *x, unsigned status, const char *cont
 /* The client is not there any more: nobody will read the answer (which must still be given). */
 bool sp_http_gone(const struct sp_http_exchange *x);
 
+/* false: a browser asks for a page of another site (Origin), or under a name that somebody pointed to this machine
+ * (a Host from loopback that is neither localhost nor an address). For listeners without authentication. */
+bool sp_http_own_site(const struct sp_http_exchange *x);
+
 /* --- URLs */
 
 /* Undoes %XX, and '+' for a blank where `form`. false: a broken escape, or a NUL came out. */

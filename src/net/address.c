@@ -199,3 +199,14 @@ sp_result sp_local_address(int fd, struct sp_address *out, struct sp_error *err)
         return sp_fail_errno(err, errno, "getsockname");
     return sp_ok();
 }
+
+bool sp_address_is_loopback(const struct sp_address *a)
+{
+    static const char *const networks[] = {"127.0.0.0/8", "::1/128"};
+    for (size_t i = 0; i < 2; i++) {
+        struct sp_network n;
+        if (sp_network_parse(sp_str_z(networks[i]), &n) && sp_network_has(&n, a))
+            return true;
+    }
+    return false;
+}

@@ -26,6 +26,7 @@ struct sp_network {
 };
 SP_MUST bool sp_network_parse(struct sp_str text, struct sp_network *out);
 bool sp_network_has(const struct sp_network *n, const struct sp_address *a);
+bool sp_address_is_loopback(const struct sp_address *a);
 
 /* Sockets are non-blocking and close-on-exec; TCP has NODELAY. */
 SP_MUST sp_result sp_listen(const struct sp_address *at, bool reuseport, int *fd, struct sp_error *err);

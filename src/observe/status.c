@@ -11,7 +11,8 @@ struct dp_status {
 
 struct page {
     const char *path;
-    bool post; /* also the method */
+    bool post;    /* also the method */
+    bool guarded; /* tells or changes something: not for pages of other sites */
     void (*serve)(struct dp_status *s, struct sp_http_exchange *x);
 };
 
@@ -136,9 +137,10 @@ static void serve_drain(struct dp_status *s, struct sp_http_exchange *x)
 }
 
 static const struct page pages[] = {
-    {"/healthz/live", false, serve_live},   {"/healthz/ready", false, serve_ready}, {"/metrics", false, serve_metrics},
-    {"/status", false, serve_status},       {"/status/ready", false, serve_ready},  {"/config", false, serve_config},
-    {"/handshake", false, serve_handshake}, {"/drain", true, serve_drain},
+    {"/healthz/live", false, false, serve_live},  {"/healthz/ready", false, false, serve_ready},
+    {"/metrics", false, false, serve_metrics},    {"/status", false, true, serve_status},
+    {"/status/ready", false, false, serve_ready}, {"/config", false, true, serve_config},
+    {"/handshake", false, true, serve_handshake}, {"/drain", true, true, serve_drain},
 };
 
 static void handle(void *ctx, struct sp_http_exchange *x)
@@ -149,6 +151,10 @@ static void handle(void *ctx, struct sp_http_exchange *x)
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
         if (!sp_str_eq(x->path, sp_str_z(pages[i].path)))
             continue;
+        if (pages[i].guarded && !sp_http_own_site(x)) {
+            reply_message(x, 403, "this listener does not answer pages of other sites");
+            return;
+        }
         struct sp_str method = x->request->method;
         bool get = sp_str_eq(method, SP_STR("GET")) || sp_str_eq(method, SP_STR("HEAD"));
         if (pages[i].post ? sp_str_eq(method, SP_STR("POST")) : get) {

@@ -72,5 +72,9 @@ def test_the_port_is_free_afterwards(proxy):
 
 def test_drain_by_the_status_listener(proxy):
     from sallytest.programs import http_get
+    for field, value in (("Origin", "http://evil.test"), ("Host", "evil.test")): # a page in somebody's browser
+        assert http_get(proxy.status_url + "/drain", "POST", headers={field: value}).status == 403
+        assert http_get(proxy.status_url + "/config", headers={field: value}).status == 403
+    assert proxy.status("/healthz/ready").status == 200 and proxy.status("/config").status == 200
     assert http_get(proxy.status_url + "/drain", "POST").status == 202
     assert proxy.process.wait(20) == 0
