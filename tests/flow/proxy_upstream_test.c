@@ -270,20 +270,23 @@ static void resets_are_not_ends(void **state)
     static const char *const requests[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.0\r\nHost: a\r\n\r\n"};
     static const char *const words[] = {"HTTP/1.1 200 OK\r\n\r\nhello",
                                         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"};
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 8; i++) {
         struct flow f;
         struct flow_upstream u;
         struct flow_end e;
         flow_start(&f, NULL);
-        flow_upstream_start(&u, reset_after_words, (void *)(uintptr_t)words[i / 2]);
+        flow_upstream_start(&u, reset_after_words, (void *)(uintptr_t)words[i / 2 % 2]);
         flow_serve(&f, u.port, NULL);
-        flow_connect(&f, &e);
+        if (i < 4)
+            flow_connect(&f, &e);
+        else
+            flow_connect_tls(&f, &e, "a.test");
         assert_true(flow_say(&e, requests[i % 2]));
         assert_true(flow_has(&e, "hello"));
         flow_mark(&u);
         bool in_order = flow_until_end(&e);
         assert_false(flow_has(&e, "0\r\n\r\n"));
-        if (i % 2) /* an HTTP/1.0 client has nothing else to tell it */
+        if (i % 2 || i >= 4) /* an HTTP/1.0 client has nothing else to tell it; nobody gets a close_notify */
             assert_false(in_order);
         flow_shut(&e);
         flow_stop(&f);
