@@ -226,6 +226,34 @@ static void the_upstream_sees_who_asked(void **state)
     tear_down(&b);
 }
 
+static void paths_arrive_as_they_were_meant(void **state)
+{
+    (void)state;
+    static const char *const paths[][2] = {
+        {"/caf%C3%A9?q=%C3%A9&x=a+b", "/caf%C3%A9?q=%C3%A9&x=a+b"},
+        {"/a%20b/%7Euser", "/a%20b/~user"},
+        {"/a/./b/../c", "/a/c"},
+        {"/%00", NULL}, /* 400 */
+        {"/a?", "/a?"},
+        {"//double//slash", "/double/slash"},
+        {"/x%2Fy", "/x%2Fy"},
+        {"/;a=b,c:d@e!$&'()*", "/;a=b,c:d@e!$&'()*"},
+    };
+    struct bench b;
+    set_up(&b, serve_ok, NULL, NULL);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char request[256], expected[256];
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", paths[i][0]);
+        assert_int_equal(ask(&b, request), paths[i][1] ? 200 : 400);
+        if (!paths[i][1])
+            continue;
+        snprintf(expected, sizeof expected, "GET %s HTTP/1.1\r\n", paths[i][1]);
+        assert_true(flow_text_has(&b.u, expected));
+    }
+    assert_int_equal(flow_visits(&b.u), 1);
+    tear_down(&b);
+}
+
 static void only_https_is_said_so(void **state)
 {
     (void)state;
@@ -640,6 +668,7 @@ int main(void)
         cmocka_unit_test(interim_answers_and_trailers_pass),
         cmocka_unit_test(the_client_may_wait_for_100),
         cmocka_unit_test(the_upstream_sees_who_asked),
+        cmocka_unit_test(paths_arrive_as_they_were_meant),
         cmocka_unit_test(only_https_is_said_so),
         cmocka_unit_test(nobody_there),
         cmocka_unit_test(without_a_configuration),
