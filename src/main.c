@@ -105,6 +105,7 @@ static sp_result prepare_proxy(struct program *p, struct sp_error *err)
     SP_TRY(open_access_log(o, s->access_log, err));
     SP_TRY(new_tls_server(s, &o->tls, err));
     o->max_connections = s->max_connections;
+    o->max_requests = s->max_requests;
     o->idle_ms = s->idle_s * 1000;
     o->head_ms = s->head_s * 1000;
     o->body_ms = s->body_s * 1000;

@@ -11,7 +11,8 @@ struct dp_settings {
     struct sp_option_list listen, listen_plain, trusted;
     const char *status_listen, *ports_file, *log_file, *access_log, *cert, *key, *tls_min;
     enum sp_log_level log_level;
-    uint32_t workers, max_connections, idle_s, head_s, body_s, handshake_s, drain_s, grace_s, max_head, max_fields;
+    uint32_t workers, max_connections, max_requests, idle_s, head_s, body_s, handshake_s, drain_s, grace_s, max_head,
+        max_fields;
 };
 extern struct dp_settings dp_settings; /* defaults, until sp_options_parse has run over dp_options */
 extern const struct sp_options dp_options;

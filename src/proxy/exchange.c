@@ -289,6 +289,10 @@ void dp_exchange_start(struct dp_exchange *x, bool end)
         dp_exchange_reply(x, 503, "no configuration available");
         return;
     }
+    if (w->counters.requests_active > w->options->max_requests) {
+        dp_exchange_reply(x, 503, "too many requests under way");
+        return;
+    }
     if (dp_exchange_admit(x))
         dp_exchange_go_on(x);
 }

@@ -48,7 +48,7 @@ struct dp_proxy_options {
     struct sp_tls_server *tls;
     struct sp_network *trusted;
     size_t num_trusted;
-    uint32_t max_connections; /* per worker */
+    uint32_t max_connections, max_requests; /* per worker; requests under way, whatever connections they are on */
     uint32_t idle_ms, head_ms, body_ms, handshake_ms;
     struct sp_h1_limits h1;
     bool access_log;

@@ -157,6 +157,28 @@ static void resets_end_their_stream_only(void **state)
     tear_down(&b);
 }
 
+static void work_in_flight_is_bounded(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct flow_setup setup = {.max_requests = 10};
+    set_up(&b, &setup, false);
+    for (int i = 0; i < 10; i++)
+        flow_h2_ask(&b.h, "GET", "/gate", 0, false);
+    assert_true(flow_h2_flush(&b.h));
+    assert_true(flow_marked(&b.u, 10));
+    struct flow_h2_stream *more = flow_h2_ask(&b.h, "POST", "/", 100, false);
+    assert_true(flow_h2_until(&b.h, more->closed));
+    assert_int_equal(more->status, 503);
+    for (int i = 0; i < 1000; i++)
+        flow_mark(&b.u);
+    assert_true(flow_h2_until(&b.h, b.h.ok == 10));
+    more = flow_h2_ask(&b.h, "GET", "/", 0, false);
+    assert_true(flow_h2_until(&b.h, more->closed));
+    assert_int_equal(more->status, 200);
+    tear_down(&b);
+}
+
 static void a_flood_of_resets_ends_the_connection(void **state)
 {
     (void)state;
@@ -377,6 +399,7 @@ int main(void)
         cmocka_unit_test(all_shapes_of_answers),
         cmocka_unit_test(an_answer_before_the_body),
         cmocka_unit_test(resets_end_their_stream_only),
+        cmocka_unit_test(work_in_flight_is_bounded),
         cmocka_unit_test(a_flood_of_resets_ends_the_connection),
         cmocka_unit_test(clients_vanish),
         cmocka_unit_test(closed_windows_hold_the_upstream),

@@ -464,6 +464,7 @@ void flow_start(struct flow *f, const struct flow_setup *setup)
                                            .trusted = f->trusted,
                                            .num_trusted = s->trusted ? 1 : 0,
                                            .max_connections = 10000,
+                                           .max_requests = s->max_requests ? s->max_requests : 10000,
                                            .idle_ms = or_default(s->idle_ms),
                                            .head_ms = or_default(s->head_ms),
                                            .body_ms = or_default(s->body_ms),
