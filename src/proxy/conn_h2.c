@@ -3,8 +3,9 @@
 #include "proxy/exchange.h"
 
 enum {
-    SLICE = 4 * 16375,      /* body bytes framed at a time: four full records with their frame heads */
-    STAGE_MAX = 2 * SLICE,  /* plaintext that is made before the socket is tried */
+    SLICE =
+        2 * 16375, /* body bytes framed at a time: two full records; more falls out of the cache before it is sent */
+    STAGE_MAX = 4 * SLICE,  /* plaintext that is made before the socket is tried */
     FINAL_GOAWAY_MS = 1000, /* after the first GOAWAY: more than a round trip */
 };
 
