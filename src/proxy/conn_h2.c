@@ -3,8 +3,7 @@
 #include "proxy/exchange.h"
 
 enum {
-    SLICE =
-        2 * 16375, /* body bytes framed at a time: two full records; more falls out of the cache before it is sent */
+    SLICE = 2 * 16375,      /* body bytes framed at a time: full records, few enough to stay in the cache until sent */
     STAGE_MAX = 4 * SLICE,  /* plaintext that is made before the socket is tried */
     FINAL_GOAWAY_MS = 1000, /* after the first GOAWAY: more than a round trip */
 };
