@@ -41,3 +41,8 @@ def test_01_01_the_first_configuration_of_the_readme_runs(tmp_path, echo, sallyp
     assert alice.status == 200 and alice.upstream_header("x-consumer-username") == ["alice"]
     assert curl("https://api.example.test/", resolve=proxy.port).status == 401
     assert curl("https://public.example.test/", resolve=proxy.port).status == 200
+
+
+def test_01_02_every_document_that_the_readme_names_is_there():
+    for link in re.findall(r"\]\(((?!http)[^)#]+)", (TOP / "README.md").read_text()):
+        assert (TOP / link).exists(), link
