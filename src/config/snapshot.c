@@ -33,30 +33,6 @@ static void arena_free(void *arena, void *p)
     (void)p;
 }
 
-static const ProtobufCMessageDescriptor *descriptor_of(Sallyport__V1__Kind kind)
-{
-    switch (kind) {
-    case SALLYPORT__V1__KIND__CA_CERTIFICATE:
-        return &sallyport__v1__ca_certificate__descriptor;
-    case SALLYPORT__V1__KIND__CERTIFICATE:
-        return &sallyport__v1__server_certificate__descriptor;
-    case SALLYPORT__V1__KIND__CONSUMER:
-        return &sallyport__v1__consumer_resource__descriptor;
-    case SALLYPORT__V1__KIND__UPSTREAM:
-        return &sallyport__v1__upstream_resource__descriptor;
-    case SALLYPORT__V1__KIND__SERVICE:
-        return &sallyport__v1__service__descriptor;
-    case SALLYPORT__V1__KIND__PLUGIN:
-        return &sallyport__v1__plugin__descriptor;
-    case SALLYPORT__V1__KIND__ROUTE:
-        return &sallyport__v1__route__descriptor;
-    case SALLYPORT__V1__KIND__HANDSHAKE:
-        return &sallyport__v1__handshake_entry__descriptor;
-    default:
-        return NULL;
-    }
-}
-
 /* The first thing a message of this kind cannot be without; NULL: it has all. proto2 leaves every field optional, so a
  * control plane of another version may send it. */
 static const char *missing(Sallyport__V1__Kind kind, const ProtobufCMessage *message)
@@ -105,7 +81,7 @@ static struct sp_resources *copy_resources(struct builder *b, const struct sp_re
         *r = from->v[i];
         r->name = sp_arena_dup(b->arena, r->name);
         r->body = sp_arena_dup(b->arena, r->body);
-        const ProtobufCMessageDescriptor *d = descriptor_of(r->kind);
+        const ProtobufCMessageDescriptor *d = sp_resource_descriptor(r->kind);
         r->message = d ? protobuf_c_message_unpack(d, &allocator, r->body.len, (const uint8_t *)r->body.p) : NULL;
         if (!r->message) { /* a kind this data plane cannot run is refused, never skipped: it may be what protects
                               something */
