@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from sallytest import poll
 from sallytest.clients import curl, open_tls, read_answer
 from sallytest.config import document, modifier, mtls_auth, route, service
 
@@ -81,8 +82,11 @@ def test_who_is_refused_and_what_the_log_says(pki, echo, sallyport, who):
 def test_the_access_log_has_the_verdict(pki, echo, sallyport):
     proxy = sallyport(guarded(pki, echo))
     ids = [ask(proxy, cert).header("x-kong-request-id") for cert in (pki.alice, None, pki.expired)]
-    lines = {line.get("request_id") or line.get("request", {}).get("id"): line for line in proxy.access()}
-    verdicts = [str(lines[i]) for i in ids]
+
+    def logged(): # a line is written at the end of the turn in which the answer left
+        lines = {line["request_id"]: line for line in proxy.access()}
+        return all(i in lines for i in ids) and [str(lines[i]) for i in ids]
+    verdicts = poll(logged, lambda: proxy.out[-2000:])
     assert "SUCCESS" in verdicts[0] and "NONE" in verdicts[1] and "FAILED" in verdicts[2]
 
 
