@@ -1,4 +1,5 @@
 #include "proxy/exchange.h"
+#include "admit/admit.h"
 
 #include <stdlib.h>
 
@@ -252,7 +253,7 @@ static void forward(struct dp_exchange *x, bool fresh)
     const struct dp_service *s = x->route->service;
     const struct dp_target *t = dp_service_pick(s, &x->epoch->turns[s->index]);
     if (!t) {
-        dp_exchange_reply(x, 503, "failure to get a peer from the ring-balancer");
+        dp_exchange_reply(x, 503, dp_admit_no_target);
         return;
     }
     x->tries++;
@@ -270,7 +271,7 @@ static void forward(struct dp_exchange *x, bool fresh)
 void dp_exchange_go_on(struct dp_exchange *x)
 {
     if (!x->route->service)
-        dp_exchange_reply(x, 503, "no Service found with those values");
+        dp_exchange_reply(x, 503, dp_admit_no_service);
     else
         forward(x, false);
 }

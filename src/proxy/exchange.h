@@ -81,4 +81,3 @@ const char *dp_reply_text(unsigned status); /* default texts of kong-behaviour 1
 /* forward.c: the request as the upstream sees it (kong-behaviour 6.3), serialised. False: something in it is invalid.
  */
 SP_MUST bool dp_forward_head(struct dp_exchange *x, const struct dp_service *s, struct sp_buf *out);
-void dp_forward_prepare(struct dp_exchange *x); /* once, before plugins: hop-by-hop removal, forwarded headers */
