@@ -2,7 +2,10 @@
 #include "model/node.h"
 
 #include <jansson.h>
+#include <malloc.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
 
 struct json_reader {
     struct sp_arena *a;
@@ -102,11 +105,26 @@ static bool too_deep(struct sp_str text)
     return false;
 }
 
+/* The text may hold keys, and the parser has copies of them. */
+static void wipe_and_free(void *p)
+{
+    if (p)
+        sp_wipe(p, malloc_usable_size(p));
+    free(p);
+}
+
+static void prepare_jansson(void)
+{
+    json_set_alloc_funcs(malloc, wipe_and_free);
+}
+
 struct sp_node *sp_node_read_json(struct sp_arena *a, struct sp_str text, struct sp_str file,
                                   struct sp_problems *problems)
 {
     const char *limit = text.len > SP_MODEL_MAX_FILE ? "is too large" : too_deep(text) ? "is nested too deep" : NULL;
     json_error_t why = {.line = -1};
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, prepare_jansson);
     json_t *j =
         limit ? NULL : json_loadb(text.p ? text.p : "", text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     struct json_reader r = {.a = a, .limit = limit};
