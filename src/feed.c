@@ -2,6 +2,7 @@
 
 #include "config/agent.h"
 #include "config/file.h"
+#include "config/vault.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,8 +39,8 @@ static void log_problems(const struct sp_problems *problems)
     for (const struct sp_problem *q = problems->first; q; q = q->next)
         sp_log(q->severity == SP_PROBLEM_ERROR ? SP_ERROR : SP_WARN,
                q->severity == SP_PROBLEM_ERROR ? "config_error" : "config_warning",
-               "code=%s at=%.*s:%u:%u path=%.*s text=\"%.*s\"", q->code, SP_FMT(q->file), q->line, q->column,
-               SP_FMT(q->path), SP_FMT(q->text));
+               "code=%s at=%.*s:%u:%u entity=%.*s path=%.*s text=\"%.*s\"", q->code, SP_FMT(q->file), q->line,
+               q->column, SP_FMT(q->entity), SP_FMT(q->path), SP_FMT(q->text));
 }
 
 static void note_refusal(struct dp_feed *f, const struct sp_problems *problems)
@@ -70,7 +71,9 @@ static void publish_pushed(void *ctx, const struct sp_resources *r, int64_t revi
     struct sp_problems problems;
     sp_problems_init(&problems, a);
     f->publish_done = done;
-    if (sp_failed(dp_proxy_publish(f->proxy, r, revision, &problems, on_pushed_live, f))) {
+    sp_result res = dp_proxy_publish(f->proxy, r, revision, &problems, on_pushed_live, f);
+    log_problems(&problems);
+    if (sp_failed(res)) {
         note_refusal(f, &problems);
         done(agent, &problems);
     }
@@ -178,7 +181,8 @@ static void print_problems(const struct sp_problems *problems)
     sp_buf_fini(&b);
 }
 
-/* Validates as a running data plane would: the file, and the snapshot made of it. */
+/* Validates as a running data plane would: the file, and the snapshot made of it; except where the environment here
+ * lacks what vault references mean. */
 bool dp_feed_check(const struct dp_settings *set, const struct dp_snapshot_options *o)
 {
     struct sp_arena *a = sp_arena_new(65536);
@@ -187,8 +191,10 @@ bool dp_feed_check(const struct dp_settings *set, const struct dp_snapshot_optio
     struct dp_snapshot *s = NULL;
     sp_problems_init(&problems, a);
     sp_result res = dp_file_load(a, set->config, time(NULL), &r, &problems);
-    if (!sp_failed(res))
+    if (!sp_failed(res) && dp_vaults_check(r, &problems))
         res = dp_snapshot_compile(r, 1, o, &s, &problems);
+    else if (problems.num_errors)
+        res = (sp_result){SP_E_INVALID};
     print_problems(&problems);
     if (!sp_failed(res))
         printf("%s: %zu resources, %zu warnings\n", set->config, r->num, problems.num_warnings);

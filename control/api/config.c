@@ -1,4 +1,5 @@
 #include "control/api/config.h"
+#include "model/handshake.h"
 #include <stdlib.h>
 
 /* Both models are sorted by id; `places` may hold fewer. */
@@ -34,6 +35,7 @@ struct cp_config *cp_config_new(const struct sp_stored_entity *v, size_t num, st
         lend_places(c, places);
     if (sp_failed(sp_compile(c->arena, c->model, &c->resources, &c->problems)))
         c->resources = NULL;
+    sp_vault_lint(c->model, &c->problems);
     return c;
 }
 

@@ -85,6 +85,8 @@ static void put_rule(struct sp_json *j, const struct sp_rule *r)
         put_words(j, "one_of", r->one_of);
     if (r && r->uuid)
         sp_json_put_bool(j, "uuid", true);
+    if (r && r->referenceable)
+        sp_json_put_bool(j, "referenceable", true);
 }
 
 static void put_list(struct sp_json *j, const ProtobufCFieldDescriptor *f, const struct sp_rule *r)
@@ -118,6 +120,17 @@ static const char *target_of(const char *field)
     return "consumers";
 }
 
+static void put_fields(struct sp_json *j, const ProtobufCMessageDescriptor *d);
+
+static void put_record(struct sp_json *j, const ProtobufCMessageDescriptor *d)
+{
+    sp_json_put_z(j, "type", "record");
+    sp_json_key(j, "fields");
+    sp_json_array(j);
+    put_fields(j, d); /* as deep as the schema */
+    sp_json_end_array(j);
+}
+
 static void put_field(struct sp_json *j, const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f)
 {
     const struct sp_rule *r = sp_rule_find(d, f->name);
@@ -128,9 +141,11 @@ static void put_field(struct sp_json *j, const ProtobufCMessageDescriptor *d, co
         put_map(j);
     } else if (f->label == PROTOBUF_C_LABEL_REPEATED) {
         put_list(j, f, r);
-    } else if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
+    } else if (sp_field_is_ref(f)) {
         sp_json_put_z(j, "type", "foreign");
         sp_json_put_z(j, "reference", target_of(f->name));
+    } else if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
+        put_record(j, f->descriptor);
     } else {
         sp_json_put_z(j, "type", scalar_type(f));
         put_default(j, f);

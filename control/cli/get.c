@@ -33,6 +33,7 @@ static const struct {
     {SP_CERTIFICATES, {"snis", "tags"}},
     {SP_SNIS, {"name", "certificate.id"}},
     {SP_CA_CERTIFICATES, {"cert_digest", "tags"}},
+    {SP_VAULTS, {"prefix", "name", "description", "tags"}},
     {SP_PLUGINS, {"name", "enabled", "service.id", "route.id", "consumer.id", "protocols"}},
 };
 

@@ -2,6 +2,16 @@
 #include "base/json.h"
 #include "control/cli/cli.h"
 
+static void print_refusal(struct cp_cli *cli, const struct sp_node *node, const struct sp_node *problem)
+{
+    struct sp_str field = cp_text(problem, "field");
+    fprintf(cli->out, "%s%.*s refused revision %lld: %.*s/%.*s%s%.*s: %.*s%s\n", cp_color(cli, CP_RED),
+            SP_FMT(cp_clean(cli, cp_text(node, "name"))), (long long)cp_int(node, "rejected_revision"),
+            SP_FMT(cp_clean(cli, cp_text(problem, "kind"))), SP_FMT(cp_clean(cli, cp_text(problem, "name"))),
+            field.len ? " " : "", SP_FMT(cp_clean(cli, field)), SP_FMT(cp_clean(cli, cp_text(problem, "reason"))),
+            cp_color(cli, CP_PLAIN));
+}
+
 static int run_nodes(struct cp_cli *cli, const char **words, size_t num)
 {
     static const char *const headings[] = {"NAME", "STATE", "REVISION", "VERSION", "HOST", "ADDRESS"};
@@ -26,12 +36,7 @@ static int run_nodes(struct cp_cli *cli, const char **words, size_t num)
     for (size_t i = 0; i < data->num; i++) {
         const struct sp_node *problems = cp_list(data->items[i], "problems");
         for (size_t k = 0; k < problems->num; k++)
-            fprintf(cli->out, "%s%.*s refused revision %lld: %.*s/%.*s: %.*s%s\n", cp_color(cli, CP_RED),
-                    SP_FMT(cp_clean(cli, cp_text(data->items[i], "name"))),
-                    (long long)cp_int(data->items[i], "rejected_revision"),
-                    SP_FMT(cp_clean(cli, cp_text(problems->items[k], "kind"))),
-                    SP_FMT(cp_clean(cli, cp_text(problems->items[k], "name"))),
-                    SP_FMT(cp_clean(cli, cp_text(problems->items[k], "reason"))), cp_color(cli, CP_PLAIN));
+            print_refusal(cli, data->items[i], problems->items[k]);
     }
     return code;
 }

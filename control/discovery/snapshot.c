@@ -63,7 +63,7 @@ void cp_snapshot_unref(struct cp_snapshot *s)
 static bool is_trust(Sallyport__V1__Kind kind)
 {
     return kind == SALLYPORT__V1__KIND__CA_CERTIFICATE || kind == SALLYPORT__V1__KIND__CONSUMER ||
-           kind == SALLYPORT__V1__KIND__PLUGIN;
+           kind == SALLYPORT__V1__KIND__PLUGIN || kind == SALLYPORT__V1__KIND__VAULT;
 }
 
 bool cp_snapshot_tightens(const struct cp_snapshot *from, const struct cp_snapshot *to)

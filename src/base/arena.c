@@ -23,6 +23,7 @@ struct sp_arena {
     struct chunk *newest, *first;
     struct on_free *on_free;
     size_t used, next_size;
+    bool secret;
 };
 
 static struct chunk *add_chunk(struct sp_arena *a, size_t size)
@@ -47,6 +48,19 @@ struct sp_arena *sp_arena_new(size_t first_chunk)
     return a;
 }
 
+struct sp_arena *sp_arena_new_secret(size_t first_chunk)
+{
+    struct sp_arena *a = sp_arena_new(first_chunk);
+    a->secret = true;
+    return a;
+}
+
+static void wipe(const struct sp_arena *a, struct chunk *c)
+{
+    if (a->secret)
+        sp_wipe(c->bytes, c->size);
+}
+
 static void run_on_free(struct sp_arena *a)
 {
     struct on_free *f = a->on_free;
@@ -62,8 +76,10 @@ void sp_arena_reset(struct sp_arena *a)
         struct chunk *c = a->newest;
         a->newest = c->next;
         a->used -= sizeof *c + c->size;
+        wipe(a, c);
         free(c);
     }
+    wipe(a, a->first);
     a->at = a->first->bytes;
     a->end = a->first->bytes + a->first->size;
     a->next_size = a->first->size;

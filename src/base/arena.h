@@ -4,8 +4,9 @@
 #include "base/str.h"
 
 struct sp_arena;
-struct sp_arena *sp_arena_new(size_t first_chunk); /* bytes of the first chunk; later ones double up to 1 MiB */
-void sp_arena_free(struct sp_arena *a);            /* NULL is fine; runs the on_free list backwards */
+struct sp_arena *sp_arena_new(size_t first_chunk);        /* bytes of the first chunk; later ones double up to 1 MiB */
+struct sp_arena *sp_arena_new_secret(size_t first_chunk); /* the same, for keys: what it held is overwritten */
+void sp_arena_free(struct sp_arena *a);                   /* NULL is fine; runs the on_free list backwards */
 /* Forgets all allocations but keeps the first chunk; runs the on_free list. For objects that are recycled. */
 void sp_arena_reset(struct sp_arena *a);
 void *sp_arena_alloc(struct sp_arena *a, size_t size);     /* zeroed, aligned for any type; aborts when out of memory */

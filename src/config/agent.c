@@ -69,14 +69,16 @@ static void send_hello(struct dp_agent *a)
     sp_buf_fini(&out);
 }
 
-/* "6/id" of the snapshot's compiler, or a name of the model's. */
+/* dp_resource_label of the snapshot's compiler, or a name of the model's. */
 static struct dp_problem to_problem(const struct sp_problem *p)
 {
     struct sp_str rest = p->entity, head = sp_str_split(&rest, '/');
-    uint64_t kind = 0;
-    bool numbered = rest.p && sp_str_to_u64(head, &kind) && kind <= SALLYPORT__V1__KIND__HANDSHAKE;
-    return (struct dp_problem){.kind = numbered ? (Sallyport__V1__Kind)kind : SALLYPORT__V1__KIND__KIND_UNSPECIFIED,
-                               .name = numbered ? rest : p->entity,
+    const ProtobufCEnumValue *kind = NULL;
+    for (unsigned i = 0; rest.p && !kind && i < sallyport__v1__kind__descriptor.n_values; i++)
+        if (sp_str_eq(head, sp_str_z(sallyport__v1__kind__descriptor.values[i].name)))
+            kind = &sallyport__v1__kind__descriptor.values[i];
+    return (struct dp_problem){.kind = kind ? (Sallyport__V1__Kind)kind->value : SALLYPORT__V1__KIND__KIND_UNSPECIFIED,
+                               .name = kind ? rest : p->entity,
                                .field = p->path,
                                .reason = p->text};
 }

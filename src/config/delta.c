@@ -511,10 +511,10 @@ void dp_delta_hello(struct dp_delta *d, const struct dp_node *node, struct sp_bu
     d->open = NULL;
     struct sp_arena *a = sp_arena_new(4096);
     Sallyport__V1__Hello hello = SALLYPORT__V1__HELLO__INIT;
-    Sallyport__V1__Kind kinds[SALLYPORT__V1__KIND__HANDSHAKE];
-    for (int i = 0; i < SALLYPORT__V1__KIND__HANDSHAKE; i++)
+    Sallyport__V1__Kind kinds[SP_LAST_KIND];
+    for (int i = 0; i < SP_LAST_KIND; i++)
         kinds[i] = (Sallyport__V1__Kind)(i + 1);
-    hello.n_kinds = SALLYPORT__V1__KIND__HANDSHAKE;
+    hello.n_kinds = SP_LAST_KIND;
     hello.kinds = kinds;
     hello.node_id = z(a, node->id);
     hello.version = z(a, node->version);

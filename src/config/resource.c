@@ -11,6 +11,7 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     [SALLYPORT__V1__KIND__PLUGIN] = &sallyport__v1__plugin__descriptor,
     [SALLYPORT__V1__KIND__ROUTE] = &sallyport__v1__route__descriptor,
     [SALLYPORT__V1__KIND__HANDSHAKE] = &sallyport__v1__handshake_entry__descriptor,
+    [SALLYPORT__V1__KIND__VAULT] = &sallyport__v1__vault__descriptor,
 };
 
 int dp_resource_cmp(Sallyport__V1__Kind kind_a, struct sp_str a, Sallyport__V1__Kind kind_b, struct sp_str b)
@@ -18,6 +19,13 @@ int dp_resource_cmp(Sallyport__V1__Kind kind_a, struct sp_str a, Sallyport__V1__
     if (kind_a != kind_b)
         return kind_a < kind_b ? -1 : 1;
     return sp_str_cmp(a, b);
+}
+
+struct sp_str dp_resource_label(struct sp_arena *a, const struct sp_resource *r)
+{
+    const ProtobufCEnumValue *kind =
+        protobuf_c_enum_descriptor_get_value(&sallyport__v1__kind__descriptor, (int)r->kind);
+    return sp_arena_printf(a, "%s/%.*s", kind ? kind->name : "?", SP_FMT(r->name));
 }
 
 size_t dp_resource_cost(const struct sp_resource *r)

@@ -19,5 +19,6 @@ SP_MUST sp_result dp_held_new(Sallyport__V1__Kind kind, struct sp_str name, stru
                               struct dp_held **out, struct sp_error *err);
 struct dp_held *dp_held_ref(struct dp_held *h);
 void dp_held_unref(struct dp_held *h); /* NULL is fine; the last one wipes the body */
+struct sp_str dp_resource_label(struct sp_arena *a, const struct sp_resource *r); /* "CERTIFICATE/<name>" */
 /* What it counts against the bound of a state. */
 size_t dp_resource_cost(const struct sp_resource *r);

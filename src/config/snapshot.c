@@ -1,11 +1,14 @@
 #include "config/snapshot.h"
 
+#include "config/resource.h"
+#include "config/vault.h"
+
 #include <stdatomic.h>
 
 struct builder {
-    struct sp_arena *arena;
+    struct sp_arena *arena, *secrets; /* secrets: of the same life, overwritten at its end */
     struct dp_snapshot *snap;
-    const struct sp_resources *resources;
+    const struct sp_resources *resources; /* resolved */
     struct sp_problems *problems;
     struct sp_map *cas;       /* id -> CaCertificate */
     struct sp_map *certs;     /* id -> Certificate */
@@ -17,11 +20,9 @@ static void bad(struct builder *b, const struct sp_resource *r, const struct sp_
 {
     struct sp_problem *p =
         sp_problems_add(b->problems, SP_PROBLEM_ERROR, "cannot_compile", (struct sp_str){0}, "%s", err->text);
-    p->entity = sp_arena_printf(b->problems->arena, "%d/%.*s", (int)r->kind, SP_FMT(r->name));
+    p->entity = dp_resource_label(b->problems->arena, r);
 }
 
-/* The snapshot outlives the parse or the transaction it came from: resources are copied and unpacked into its own
- * arena. */
 static void *arena_alloc(void *arena, size_t size)
 {
     return sp_arena_alloc_raw(arena, size);
@@ -55,6 +56,8 @@ static const char *missing(Sallyport__V1__Kind kind, const ProtobufCMessage *mes
         return ((const Sallyport__V1__Service *)m)->host ? NULL : "host";
     case SALLYPORT__V1__KIND__HANDSHAKE:
         return ((const Sallyport__V1__HandshakeEntry *)m)->sni ? NULL : "sni";
+    case SALLYPORT__V1__KIND__VAULT:
+        return ((const Sallyport__V1__Vault *)m)->prefix ? NULL : "prefix";
     default:
         return NULL;
     }
@@ -70,17 +73,26 @@ static void check_complete(struct builder *b, const struct sp_resource *r)
     bad(b, r, &err);
 }
 
+/* Private keys and API keys. */
+static bool has_secrets(Sallyport__V1__Kind kind)
+{
+    return kind == SALLYPORT__V1__KIND__CERTIFICATE || kind == SALLYPORT__V1__KIND__CONSUMER;
+}
+
+/* The snapshot outlives the parse or the transaction it came from: resources are copied and unpacked into its own
+ * arenas. */
 static struct sp_resources *copy_resources(struct builder *b, const struct sp_resources *from)
 {
-    ProtobufCAllocator allocator = {arena_alloc, arena_free, b->arena};
     struct sp_resources *to = SP_NEW(b->arena, struct sp_resources);
     to->num = from->num;
     to->v = SP_NEW_N(b->arena, struct sp_resource, from->num);
     for (size_t i = 0; i < from->num; i++) {
         struct sp_resource *r = &to->v[i];
         *r = from->v[i];
-        r->name = sp_arena_dup(b->arena, r->name);
-        r->body = sp_arena_dup(b->arena, r->body);
+        struct sp_arena *a = has_secrets(r->kind) ? b->secrets : b->arena;
+        ProtobufCAllocator allocator = {arena_alloc, arena_free, a};
+        r->name = sp_arena_dup(a, r->name);
+        r->body = sp_arena_dup(a, r->body);
         const ProtobufCMessageDescriptor *d = sp_resource_descriptor(r->kind);
         r->message = d ? protobuf_c_message_unpack(d, &allocator, r->body.len, (const uint8_t *)r->body.p) : NULL;
         if (!r->message) { /* a kind this data plane cannot run is refused, never skipped: it may be what protects
@@ -300,6 +312,23 @@ static void compile_all(struct builder *b, const struct dp_snapshot_options *o)
     compile_names(b, o);
 }
 
+static void free_arena(void *a)
+{
+    sp_arena_free(a);
+}
+
+/* Copies, then puts what vault references mean in their place, for the rest of the compile step only. */
+static void take_resources(struct builder *b, const struct sp_resources *from)
+{
+    size_t errors = b->problems->num_errors;
+    b->secrets = sp_arena_new_secret(4096);
+    sp_arena_on_free(b->arena, free_arena, b->secrets);
+    b->snap->resources = copy_resources(b, from);
+    if (b->problems->num_errors == errors &&
+        !sp_failed(dp_vaults_resolve(b->snap->resources, b->secrets, &b->resources, b->problems)))
+        b->snap->resolved = b->resources;
+}
+
 sp_result dp_snapshot_compile(const struct sp_resources *r, int64_t revision, const struct dp_snapshot_options *o,
                               struct dp_snapshot **out, struct sp_problems *problems)
 {
@@ -309,7 +338,7 @@ sp_result dp_snapshot_compile(const struct sp_resources *r, int64_t revision, co
     b.snap->arena = a;
     b.snap->revision = revision;
     atomic_init(&b.snap->refs, 1);
-    b.resources = b.snap->resources = copy_resources(&b, r);
+    take_resources(&b, r);
     if (problems->num_errors == errors_before)
         compile_all(&b, o);
     if (problems->num_errors != errors_before) {

@@ -20,6 +20,7 @@ struct dp_snapshot {
     _Atomic uint32_t refs;
     int64_t revision;
     const struct sp_resources *resources; /* a copy of what it was made from: the status listener shows it */
+    const struct sp_resources *resolved;  /* the same with the values of vault references: never shown */
     struct sp_tls_names *names;
     struct dp_router *router;
     struct dp_directory *directory;

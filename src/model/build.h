@@ -38,6 +38,7 @@ void sp_flatten_end(struct sp_builder *b); /* consumers' groups into the groups;
 void sp_check_certificates(struct sp_builder *b);
 void sp_link(
     struct sp_builder *b); /* references to ids, ids for entities without one, index; duplicates are problems */
+void sp_check_references(struct sp_builder *b); /* vault references */
 void sp_check_fields(struct sp_builder *b); /* each message by itself: rules.c, and what several fields say together */
 void sp_check_unique(struct sp_builder *b);
 /* What several fields of a plugin's config say together. */

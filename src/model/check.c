@@ -4,6 +4,7 @@
 
 #include "base/names.h"
 #include "model/rules.h"
+#include "model/vault.h"
 
 #include <stdio.h>
 
@@ -37,6 +38,8 @@ static struct sp_str list_of(struct sp_arena *a, const char *words)
 
 static void check_string(const struct field_check *c, const char *v, const char *index)
 {
+    if (sp_is_vault_reference(sp_str_z(v)))
+        return; /* sp_check_references sees to it */
     const char *why = c->rule->check ? c->rule->check(v) : NULL;
     if (c->rule->secret && strcmp(v, "[redacted]") == 0)
         why = "a redacted secret: this is a dump without secrets; put it back";
@@ -266,6 +269,13 @@ static void check_sni(struct sp_builder *b, struct sp_entity *e)
         sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "name", "must have more than a wildcard");
 }
 
+static void check_vault(struct sp_builder *b, const struct sp_entity *e)
+{
+    const Sallyport__V1__Vault *v = (const Sallyport__V1__Vault *)e->message;
+    if (v->config)
+        check_rows(b, e, &v->config->base, "config.");
+}
+
 void sp_check_fields(struct sp_builder *b)
 {
     for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++)
@@ -285,6 +295,8 @@ void sp_check_fields(struct sp_builder *b)
                 check_plugin(b, e);
             else if (k == SP_SNIS)
                 check_sni(b, e);
+            else if (k == SP_VAULTS)
+                check_vault(b, e);
         }
     if (b->settings->handshake) {
         struct sp_entity settings = {.message = &b->settings->handshake->base, .file = b->file};

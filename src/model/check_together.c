@@ -3,6 +3,7 @@
 
 #include "base/names.h"
 #include "model/rules.h"
+#include "model/vault.h"
 
 static void unique(struct sp_builder *b, struct sp_map *seen, struct sp_entity *e, struct sp_str key, const char *field,
                    const char *shown)
@@ -59,6 +60,19 @@ static void unique_snis(struct sp_builder *b)
     }
 }
 
+/* Certificates of every workspace may refer to them. */
+static void unique_vaults(struct sp_builder *b)
+{
+    struct sp_entity_list *l = &b->kinds[SP_VAULTS];
+    struct sp_map *seen = sp_map_new(b->arena, l->num);
+    for (size_t i = 0; i < l->num; i++) {
+        const struct sp_entity *other = sp_map_get(seen, l->v[i]->key);
+        if (!l->v[i]->key.len || (other && sp_str_eq(other->ws, l->v[i]->ws)))
+            continue; /* said already: same key in the same workspace */
+        unique(b, seen, l->v[i], l->v[i]->key, "prefix", sp_arena_printf(b->arena, "prefix=\"%s\"", l->v[i]->key.p).p);
+    }
+}
+
 static void unique_cas(struct sp_builder *b)
 {
     struct sp_entity_list *l = &b->kinds[SP_CA_CERTIFICATES];
@@ -68,6 +82,8 @@ static void unique_cas(struct sp_builder *b)
         if (c->cert_digest)
             unique(b, seen, l->v[i], sp_str_z(c->cert_digest), "cert",
                    sp_arena_printf(b->arena, "cert_digest=\"%s\"", c->cert_digest).p);
+        else if (sp_is_vault_reference(sp_str_z(c->cert)))
+            unique(b, seen, l->v[i], sp_str_z(c->cert), "cert", sp_arena_printf(b->arena, "cert=\"%s\"", c->cert).p);
     }
 }
 
@@ -132,6 +148,7 @@ void sp_check_unique(struct sp_builder *b)
     unique_consumers(b);
     unique_targets(b);
     unique_snis(b);
+    unique_vaults(b);
     unique_cas(b);
     unique_mappings(b, SP_MTLS_AUTH_CREDENTIALS);
     unique_mappings(b, SP_HEADER_CERT_AUTH_CREDENTIALS);

@@ -32,6 +32,8 @@ const ProtobufCMessageDescriptor *sp_resource_descriptor(Sallyport__V1__Kind kin
         return &sallyport__v1__route__descriptor;
     case SALLYPORT__V1__KIND__HANDSHAKE:
         return &sallyport__v1__handshake_entry__descriptor;
+    case SALLYPORT__V1__KIND__VAULT:
+        return &sallyport__v1__vault__descriptor;
     default:
         return NULL;
     }
@@ -265,6 +267,7 @@ sp_result sp_compile(struct sp_arena *a, const struct sp_model *m, struct sp_res
     emit_all(&o, SP_SERVICES, SALLYPORT__V1__KIND__SERVICE);
     emit_plugins(&o);
     emit_all(&o, SP_ROUTES, SALLYPORT__V1__KIND__ROUTE);
+    emit_all(&o, SP_VAULTS, SALLYPORT__V1__KIND__VAULT);
     for (size_t i = 0; i < map.num; i++)
         emit(&o, SALLYPORT__V1__KIND__HANDSHAKE, sp_str_z(map.v[i]->sni), &map.v[i]->base);
     if (o.num)

@@ -24,6 +24,7 @@ struct sp_resources {
 SP_MUST sp_result sp_compile(struct sp_arena *a, const struct sp_model *m, struct sp_resources **out,
                              struct sp_problems *problems);
 
+enum { SP_LAST_KIND = SALLYPORT__V1__KIND__VAULT };
 /* The message type that a kind of resource carries; NULL: not a kind. */
 const ProtobufCMessageDescriptor *sp_resource_descriptor(Sallyport__V1__Kind kind);
 /* NULL: none. */
@@ -35,8 +36,8 @@ struct sp_handshake_answer {
     struct sp_str matched;                      /* pattern of the entry that answered; empty: none */
     const Sallyport__V1__HandshakeEntry *entry; /* NULL: none */
     struct sp_str *ca_names;                    /* subject DNs in text, in the order sent */
-    size_t num_ca_names, ca_names_bytes;
-    struct sp_str certificate_id; /* server certificate that answers this name; empty: the default one */
+    size_t num_ca_names, ca_names_bytes;        /* bytes: of those that are known here */
+    struct sp_str certificate_id;               /* server certificate that answers this name; empty: the default one */
     struct sp_str certificate_pattern;
 };
 /* sni as a client would send it; empty: none. */

@@ -21,6 +21,7 @@ static const struct sp_entity_info infos[SP_NUM_ENTITY_KINDS] = {
     INFO(SP_ACLS, "acls", "acls", NULL, acl, true),
     INFO(SP_HEADER_CERT_AUTH_CREDENTIALS, "header_cert_auth_credentials", "header-cert-auths", NULL,
          mtls_auth_credential, true),
+    INFO(SP_VAULTS, "vaults", "vaults", "prefix", vault, true),
 };
 
 const struct sp_entity_info *sp_entity_info(enum sp_entity_kind kind)

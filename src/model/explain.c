@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/names.h"
 #include "model/handshake.h"
+#include "model/vault.h"
 
 /* --- lookups over resources --- */
 
@@ -58,6 +59,17 @@ static void find_certificate(struct sp_arena *a, const struct sp_resources *r, s
     }
 }
 
+/* The name of a CA as text; of one that is a vault reference, what can be said of it here. */
+static struct sp_str ca_name(struct sp_arena *a, const Sallyport__V1__CaCertificate *ca, size_t *bytes)
+{
+    struct sp_str dn = SP_STR(""), subject = sp_ca_subject(a, ca, &dn);
+    if (subject.len)
+        *bytes += 2 + subject.len;
+    else if (ca && sp_is_vault_reference(sp_str_z(ca->cert)))
+        dn = sp_arena_printf(a, "the subject of %s", ca->cert);
+    return dn;
+}
+
 static void add_names(struct sp_arena *a, const struct sp_resources *r, struct sp_handshake_answer *out)
 {
     const Sallyport__V1__HandshakeEntry *e = out->entry;
@@ -65,12 +77,10 @@ static void add_names(struct sp_arena *a, const struct sp_resources *r, struct s
     for (size_t i = 0; i < e->n_ca_certificates; i++) {
         const struct sp_resource *ca =
             sp_resources_find(r, SALLYPORT__V1__KIND__CA_CERTIFICATE, sp_str_z(e->ca_certificates[i]));
-        struct sp_str dn = SP_STR("");
-        struct sp_str subject = sp_ca_subject(a, ca ? (const Sallyport__V1__CaCertificate *)ca->message : NULL, &dn);
-        if (!subject.len)
-            continue;
-        out->ca_names[out->num_ca_names++] = dn;
-        out->ca_names_bytes += 2 + subject.len;
+        const Sallyport__V1__CaCertificate *conf = ca ? (const Sallyport__V1__CaCertificate *)ca->message : NULL;
+        struct sp_str name = ca_name(a, conf, &out->ca_names_bytes);
+        if (name.len)
+            out->ca_names[out->num_ca_names++] = name;
     }
 }
 

@@ -3,6 +3,7 @@
 #include "base/names.h"
 #include "model/build.h"
 #include "model/rules.h"
+#include "model/vault.h"
 #include "tls/certificate.h"
 
 #include <stdlib.h>
@@ -278,6 +279,13 @@ static struct sp_str subject_of(struct compiler *c, struct sp_str id)
     return *known;
 }
 
+/* Where the certificate is a vault reference, only data planes know its name; they leave out what they have twice. */
+static bool is_unknown(const struct compiler *c, struct sp_str id)
+{
+    const struct sp_entity *ca = sp_model_by_id(c->m, SP_CA_CERTIFICATES, id);
+    return ca && sp_is_vault_reference(sp_str_z(((const Sallyport__V1__CaCertificate *)ca->message)->cert));
+}
+
 static int by_text(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -298,8 +306,8 @@ static void add_ca_names(struct compiler *c, const struct name *n, const struct 
     if (ids)
         qsort(out->ca_certificates, ids, sizeof(char *), by_text);
     for (size_t i = 0; i < ids; i++) {
-        struct sp_str subject = subject_of(c, sp_str_z(out->ca_certificates[i]));
-        if (!subject.len || !sp_map_put(seen, subject, out))
+        struct sp_str id = sp_str_z(out->ca_certificates[i]), subject = subject_of(c, id);
+        if (subject.len ? !sp_map_put(seen, subject, out) : !is_unknown(c, id))
             continue;
         subjects[out->n_ca_certificates] = subject;
         out->ca_certificates[out->n_ca_certificates++] = copy(c, out->ca_certificates[i]);

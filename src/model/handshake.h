@@ -20,6 +20,9 @@ void sp_handshake_lint(struct sp_arena *a, const struct sp_model *m, const struc
  */
 void sp_config_lint(struct sp_arena *a, const struct sp_model *m, struct sp_problems *problems);
 
+/* Entities with vault references: nobody but a data plane knows what they hold. */
+void sp_vault_lint(const struct sp_model *m, struct sp_problems *problems);
+
 /* Whether a data plane runs it: itself enabled, and what it is attached to. */
 bool sp_route_runs(const struct sp_model *m, const Sallyport__V1__Route *r);
 bool sp_plugin_runs(const struct sp_model *m, const Sallyport__V1__Plugin *p);

@@ -9,6 +9,7 @@
 /* Every kind after the kinds that it refers to. */
 static const enum sp_entity_kind order[SP_NUM_ENTITY_KINDS] = {
     SP_WORKSPACES,
+    SP_VAULTS,
     SP_CA_CERTIFICATES,
     SP_CERTIFICATES,
     SP_SERVICES,

@@ -4,6 +4,7 @@
 #include "base/names.h"
 #include "model/build.h"
 #include "model/rules.h"
+#include "model/vault.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -159,4 +160,27 @@ void sp_config_lint(struct sp_arena *a, const struct sp_model *m, struct sp_prob
         lint_consumer(a, e, known, "anonymous", "requests that would be its own are answered 500", problems);
         lint_consumer(a, e, known, "default_consumer", "requests that would be its own are answered 401", problems);
     }
+}
+
+/* --- what the control plane cannot see --- */
+
+static void note_reference(void *ctx, const struct sp_string *s)
+{
+    struct sp_buf *fields = ctx;
+    if (sp_is_vault_reference(sp_str_z(*s->at)))
+        sp_buf_printf(fields, "%s%s is %s", fields->len ? ", " : "", s->field->name, *s->at);
+}
+
+void sp_vault_lint(const struct sp_model *m, struct sp_problems *problems)
+{
+    struct sp_buf SP_AUTO(sp_buf_fini) fields = {0};
+    for (int k = 0; k < SP_NUM_ENTITY_KINDS; k++)
+        for (size_t i = 0; i < m->num[k]; i++) {
+            sp_buf_clear(&fields);
+            sp_msg_each_string(m->entities[k][i].message, note_reference, &fields);
+            if (fields.len)
+                sp_lint(problems, &m->entities[k][i], SP_PROBLEM_WARNING, "vault_reference",
+                        "%.*s: each data plane reads that from its own environment; nobody else can check it",
+                        SP_FMT(sp_buf_str(&fields)));
+        }
 }

@@ -55,6 +55,7 @@ static sp_result build(struct sp_builder *b, size_t errors, struct sp_model **ou
     fill_settings(b);
     sp_check_certificates(b); /* a CA's digest is a name of it */
     sp_link(b);
+    sp_check_references(b);
     sp_check_fields(b);
     sp_check_unique(b);
     sp_check_plugins(b);

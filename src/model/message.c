@@ -150,6 +150,41 @@ const ProtobufCFieldDescriptor *sp_msg_oneof(const ProtobufCMessage *m)
     return NULL;
 }
 
+/* --- strings --- */
+
+static void each_string(ProtobufCMessage *m, const struct sp_string *in,
+                        void (*fn)(void *ctx, const struct sp_string *s), void *ctx)
+{
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        bool string = f->type == PROTOBUF_C_TYPE_STRING, list = f->label == PROTOBUF_C_LABEL_REPEATED;
+        if ((!string && f->type != PROTOBUF_C_TYPE_MESSAGE) || !sp_msg_has(m, f))
+            continue;
+        void **v = list ? *(void ***)sp_msg_at(m, f) : sp_msg_at(m, f);
+        for (size_t k = 0; k < (list ? *sp_msg_count(m, f) : 1); k++) {
+            struct sp_string s = {in, m->descriptor, f, k, (char **)&v[k]};
+            if (string)
+                fn(ctx, &s);
+            else
+                each_string(v[k], &s, fn, ctx); /* as deep as the schema */
+        }
+    }
+}
+
+void sp_msg_each_string(ProtobufCMessage *m, void (*fn)(void *ctx, const struct sp_string *s), void *ctx)
+{
+    each_string(m, NULL, fn, ctx);
+}
+
+struct sp_str sp_string_path(struct sp_arena *a, const struct sp_string *s)
+{
+    struct sp_str above = s->in ? sp_string_path(a, s->in) : SP_STR("");
+    const char *name = s->field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF ? "config" : s->field->name;
+    struct sp_str path = sp_arena_printf(a, "%.*s%s%s", SP_FMT(above), above.len ? "." : "", name);
+    return s->field->label == PROTOBUF_C_LABEL_REPEATED ? sp_arena_printf(a, "%.*s[%zu]", SP_FMT(path), s->index)
+                                                        : path;
+}
+
 bool sp_field_is_hidden(const ProtobufCFieldDescriptor *f)
 {
     struct sp_str name = sp_str_z(f->name);

@@ -33,6 +33,18 @@ ProtobufCMessage *sp_msg_child(const ProtobufCMessage *m, const char *field);
 /* The oneof member that is set, as a field; NULL: none. */
 const ProtobufCFieldDescriptor *sp_msg_oneof(const ProtobufCMessage *m);
 
+/* A string of a message, or of one below it. */
+struct sp_string {
+    const struct sp_string *in; /* the message that holds it, as the walk came to it; NULL: the first one */
+    const ProtobufCMessageDescriptor *of;
+    const ProtobufCFieldDescriptor *field;
+    size_t index; /* in a list */
+    char **at;    /* may be changed */
+};
+/* All that are set, in the order of the schema. */
+void sp_msg_each_string(ProtobufCMessage *m, void (*fn)(void *ctx, const struct sp_string *s), void *ctx);
+struct sp_str sp_string_path(struct sp_arena *a, const struct sp_string *s); /* "config.allow[2]" */
+
 /* Never in text: `ws`, and the marks `..._none` and `..._null`; a oneof member is reached by the oneof's name. */
 bool sp_field_is_hidden(const ProtobufCFieldDescriptor *f);
 static inline bool sp_field_is_nested(const ProtobufCFieldDescriptor *f) /* nesting of the declarative file */

@@ -21,6 +21,7 @@ enum sp_entity_kind {
     SP_KEYAUTH_CREDENTIALS,
     SP_ACLS,
     SP_HEADER_CERT_AUTH_CREDENTIALS,
+    SP_VAULTS,
     SP_NUM_ENTITY_KINDS
 };
 
@@ -78,8 +79,8 @@ const struct sp_entity *sp_model_find(const struct sp_model *m, enum sp_entity_k
 const struct sp_entity *sp_model_by_id(const struct sp_model *m, enum sp_entity_kind kind, struct sp_str id);
 
 /* --- text forms: one descriptor walk for files, the Admin API and dumps --- */
-/* Secrets (private keys, passwords) are written as "[redacted]" when redact is on. Unset fields are null. indent 0:
- * compact. */
+/* Secrets (private keys, passwords) are written as "[redacted]" when redact is on; a vault reference is none. Unset
+ * fields are null. indent 0: compact. */
 void sp_entity_write_json(const struct sp_entity *e, bool redact, int indent, struct sp_buf *out);
 void sp_model_write_yaml(const struct sp_model *m, bool redact,
                          struct sp_buf *out); /* a declarative file that applies to the same model */

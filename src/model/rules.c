@@ -114,9 +114,10 @@ static const struct sp_rule acl_rules[] = {
 
 static const struct sp_rule certificate_rules[] = {
     {"id", .uuid = true},
-    {"cert", .required = true},
-    {"key", .required = true, .secret = true},
-    {"key_alt", .secret = true},
+    {"cert", .required = true, .referenceable = true},
+    {"key", .required = true, .secret = true, .referenceable = true},
+    {"cert_alt", .referenceable = true},
+    {"key_alt", .secret = true, .referenceable = true},
     {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
 };
 
@@ -129,8 +130,20 @@ static const struct sp_rule sni_rules[] = {
 
 static const struct sp_rule ca_certificate_rules[] = {
     {"id", .uuid = true},
-    {"cert", .required = true},
+    {"cert", .required = true, .referenceable = true},
     {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
+};
+
+static const struct sp_rule vault_rules[] = {
+    {"id", .uuid = true},
+    {"name", .required = true, .check = sp_check_vault_name, .says = "env"},
+    {"prefix", .required = true, .check = sp_check_vault_prefix,
+     .says = "lower case letters, digits and -; begins with a letter, is no kind of vault"},
+    {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
+};
+
+static const struct sp_rule env_vault_config_rules[] = {
+    {"prefix", .check = sp_check_variable, .says = "letters, digits and _; does not begin with a digit"},
 };
 
 static const struct sp_rule plugin_rules[] = {
@@ -266,6 +279,8 @@ static const struct {
     ROWS(certificate, certificate),
     ROWS(sni, sni),
     ROWS(ca_certificate, ca_certificate),
+    ROWS(vault, vault),
+    ROWS(env_vault_config, env_vault_config),
     ROWS(plugin, plugin),
     ROWS(mtls_auth_config, mtls_auth_config),
     ROWS(tls_handshake_modifier_config, tls_handshake_modifier_config),

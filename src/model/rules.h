@@ -7,10 +7,11 @@
 struct sp_rule {
     const char *field;
     bool required;
-    bool secret;     /* redacted in dumps and never in a problem's text */
-    bool uuid;       /* the text form of a UUID */
-    bool empty_list; /* unset is written as [] and not as null */
-    bool bounded;    /* min <= value <= max */
+    bool secret;        /* redacted in dumps and never in a problem's text */
+    bool referenceable; /* may be a vault reference instead of a value */
+    bool uuid;          /* the text form of a UUID */
+    bool empty_list;    /* unset is written as [] and not as null */
+    bool bounded;       /* min <= value <= max */
     int64_t min, max;
     unsigned min_items;   /* of a list */
     const char *one_of;   /* words, separated by blanks; of every element of a list */

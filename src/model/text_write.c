@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "model/rules.h"
+#include "model/vault.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -289,6 +290,13 @@ static void write_ref(const struct writer *w, const ProtobufCMessage *m)
     sp_buf_putc(w->out, '}');
 }
 
+/* A reference tells where a secret is, not what it is. */
+static bool is_secret(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    const struct sp_rule *rule = sp_rule_find(m->descriptor, f->name);
+    return rule && rule->secret && !(rule->referenceable && sp_is_vault_reference(sp_msg_string(m, f->name)));
+}
+
 static void write_value(const struct writer *w, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, int depth)
 {
     if (marked(m, f, "_null") || is_null(m, f))
@@ -299,7 +307,7 @@ static void write_value(const struct writer *w, const ProtobufCMessage *m, const
         write_list(w, m, f, depth);
     else if (f->type == PROTOBUF_C_TYPE_MESSAGE)
         write_message(w, *(ProtobufCMessage *const *)sp_msg_at(m, f), depth, false);
-    else if (w->redact && sp_field_is_secret(m->descriptor, f->name))
+    else if (w->redact && is_secret(m, f))
         write_quoted(w->out, SP_STR("[redacted]"));
     else
         write_scalar(w, f, sp_msg_at(m, f), depth + 1);

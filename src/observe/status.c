@@ -124,7 +124,7 @@ static void serve_handshake(struct dp_status *s, struct sp_http_exchange *x)
     if (!snap || !sp_query_get(x->arena, x->query, "sni", &sni)) {
         write_map(snap, &b);
     } else {
-        sp_explain_handshake(x->arena, snap->resources, sni, &answer);
+        sp_explain_handshake(x->arena, snap->resolved, sni, &answer);
         sp_handshake_answer_json(&answer, sni, &b);
     }
     reply_json(x, 200, &b);

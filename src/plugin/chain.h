@@ -21,5 +21,5 @@ SP_MUST sp_result dp_directory_add_ca(struct dp_directory *d, const Sallyport__V
                                       struct sp_error *err);
 void dp_directory_add_consumer(struct dp_directory *d, const Sallyport__V1__ConsumerResource *c);
 /* After all CAs and consumers. Makes the plugin ready to run; errors carry a field path of the plugin. p lives as long
- * as the directory; CA certificates and consumers are copied. */
+ * as the directory, and so do the keys of consumers; CA certificates and the rest of consumers are copied. */
 SP_MUST sp_result dp_directory_add_plugin(struct dp_directory *d, const Sallyport__V1__Plugin *p, struct sp_error *err);

@@ -173,7 +173,7 @@ static void add_key(struct dp_directory *d, struct workspace *w, const struct dp
     made->id = dup_text(d, k->id);
     made->consumer = consumer;
     made->expires = k->ttl > 0 ? k->created_at + k->ttl : 0;
-    sp_map_put(w->keys, dup_text(d, k->key), made);
+    sp_map_put(w->keys, sp_str_z(k->key), made);
 }
 
 static struct sp_str *dup_list(struct dp_directory *d, char *const *v, size_t num)

@@ -24,13 +24,13 @@ class Cluster:
         self.control.start()
         return self
 
-    def node(self, name="node-1", ready=True, cache=True, pki=None, connected=True):
+    def node(self, name="node-1", ready=True, cache=True, pki=None, connected=True, env=None):
         pki = pki or self.pki
         more = ["--control", self.control.cluster, "--cluster-cert", pki / f"{name}.pem", "--cluster-key", pki / f"{name}.key",
                 "--cluster-ca", self.pki / "ca.pem"]
         if cache:
             more += ["--cache-dir", self.folder / f"cache-{name}"]
-        node = self.nodes[name] = DataPlane(self.folder / name, None, more, name)
+        node = self.nodes[name] = DataPlane(self.folder / name, None, more, name, env)
         node.start(ready)
         if connected: # `apply --wait` waits for the nodes that are connected by then
             poll(lambda: f'"{name}"' in self.control.get("/sallyport/nodes").body, f"{name} is connected")

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cluster.h"
 #include "config/agent.h"
+#include "config/resource.h"
 #include "control/discovery/server.h"
 #include "model/problem.h"
 #include "resources.h"
@@ -135,7 +136,7 @@ static void publish(void *ctx, const struct sp_resources *r, int64_t revision, d
         if (sp_str_starts(r->v[i].name, SP_STR("bad"))) {
             struct sp_problem *problem =
                 sp_problems_add(&problems, SP_PROBLEM_ERROR, "cannot_compile", SP_STR("hosts[0]"), "a bad one");
-            problem->entity = sp_arena_printf(a, "%d/%.*s", (int)r->v[i].kind, SP_FMT(r->v[i].name));
+            problem->entity = dp_resource_label(a, &r->v[i]);
         }
     if (p->slow && !problems.num_errors) {
         take(p, r, revision);

@@ -210,7 +210,7 @@ static void empty_messages_are_refused(void **state)
     uint8_t service_bytes[64], route_bytes[64];
     struct sp_str bodies[2] = {sp_str(service_bytes, protobuf_c_message_pack(&service.base, service_bytes)),
                                sp_str(route_bytes, protobuf_c_message_pack(&route.base, route_bytes))};
-    for (int kind = SALLYPORT__V1__KIND__CA_CERTIFICATE; kind <= SALLYPORT__V1__KIND__HANDSHAKE; kind++)
+    for (int kind = SALLYPORT__V1__KIND__CA_CERTIFICATE; kind <= SP_LAST_KIND; kind++)
         for (int i = 0; i < 3; i++) {
             bool fits = i == 0 || (i == 1 && kind == SALLYPORT__V1__KIND__SERVICE) ||
                         (i == 2 && kind == SALLYPORT__V1__KIND__ROUTE);

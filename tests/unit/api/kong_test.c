@@ -144,6 +144,11 @@ static void schemas_have_kongs_layout_and_defaults(void **state)
     assert_true(sp_str_eq(by->items[0]->text, SP_STR("username")));
     for (size_t i = 0; i < config->num; i++)
         assert_int_equal(config->items[i]->num, 1);
+    fields = at(get(f, "/schemas/certificates", 200), "fields");
+    assert_true(at(schema_field(fields, "key"), "referenceable")->boolean);
+    assert_null(sp_node_get(schema_field(fields, "id"), SP_STR("referenceable")));
+    config = at(schema_field(at(get(f, "/schemas/vaults", 200), "fields"), "config"), "fields");
+    says(schema_field(config, "prefix"), "type", "string");
     says(get(f, "/schemas/plugins/nothing", 404), "message", "No plugin named 'nothing'");
     says(get(f, "/schemas/nothing", 404), "message", "No entity named 'nothing'");
 }

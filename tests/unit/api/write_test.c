@@ -205,6 +205,33 @@ static void certificates_carry_their_names_and_hide_their_keys(void **state)
     sp_buf_wipe(&key);
 }
 
+static void vaults_and_references_to_them(void **state)
+{
+    struct fixture *f = *state;
+    const char *certificate = "{\"cert\":\"{vault://mine/C}\",\"key\":\"{vault://mine/K}\"}";
+    const struct sp_node *e = ask(f, "POST", "/certificates", certificate, 400);
+    assert_int_equal(number(e, "code"), 4);
+    says(e, "message", "vault 'mine': no such entry in 'vaults'");
+    e = ask(f, "POST", "/vaults", "{\"name\":\"aws\",\"prefix\":\"mine\",\"config\":{}}", 400);
+    says(at(e, "fields"), "name", "this kind of vault is not served: only env is");
+    const char *id = "/vaults/00000000-0000-4000-8000-000000000001";
+    e = ask(f, "PUT", id, "{\"name\":\"env\",\"prefix\":\"mine\",\"config\":{\"prefix\":\"SECURE_\"}}", 200);
+    says(at(e, "config"), "prefix", "SECURE_");
+    e = ask(f, "POST", "/certificates", certificate, 201);
+    says(e, "cert", "{vault://mine/C}");
+    says(e, "key", "{vault://mine/K}"); /* no secret */
+    says(at(get(f, "/sallyport/lint", 200), "data")->items[0], "code", "vault_reference");
+    e = ask(f, "PATCH", "/vaults/mine", "{\"description\":\"ours\"}", 200);
+    says(at(e, "config"), "prefix", "SECURE_");
+    assert_int_equal(at(get(f, "/vaults?size=1000", 200), "data")->num, 1);
+    e = ask(f, "DELETE", "/vaults/mine", "", 400);
+    says(e, "message", "an existing 'certificates' entity references this 'vaults' entity");
+    e = ask(f, "POST", "/consumers/x/key-auth", "{}", 404);
+    ask(f, "POST", "/consumers", "{\"username\":\"x\"}", 201);
+    e = ask(f, "POST", "/consumers/x/key-auth", "{\"key\":\"{vault://mine/K}\"}", 400);
+    assert_true(sp_str_starts(at(at(e, "fields"), "key")->text, SP_STR("a vault reference is not resolved in this")));
+}
+
 static void workspaces_are_apart(void **state)
 {
     struct fixture *f = *state;
@@ -228,6 +255,7 @@ int main(void)
         TEST(forms_as_curl_sends_them),
         TEST(members_of_a_group),
         TEST(certificates_carry_their_names_and_hide_their_keys),
+        TEST(vaults_and_references_to_them),
         TEST(workspaces_are_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,7 +288,7 @@ static void greets_with_what_it_holds(void **state)
     assert_string_equal(m->hello->node_id, "id-1");
     assert_string_equal(m->hello->labels[0], "zone:a");
     assert_string_equal(m->hello->plugins[0], "mtls-auth");
-    assert_int_equal(m->hello->n_kinds, 8);
+    assert_int_equal(m->hello->n_kinds, SP_LAST_KIND);
     assert_int_equal(m->hello->revision, 3);
     assert_int_equal(m->hello->n_held, 1);
     assert_string_equal(m->hello->held[0]->name, "r1");
