@@ -88,7 +88,7 @@ SP_MUST sp_result cp_read_input(const char *path, struct sp_buf *out, struct sp_
 /* -f. Not the last one wins: what only the others hold would be deleted. */
 sp_result cp_file_option(const struct sp_option *o, const char *value, struct sp_error *err);
 /* Reads a declarative file and checks it here; problems are printed with their places. false: *exit_code. text is what
- * may be sent: file:// references are put in. */
+ * may be sent: variables and file:// references are put in. */
 struct cp_file {
     struct sp_buf text;
     struct sp_model *model;

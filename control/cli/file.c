@@ -1,6 +1,7 @@
-/* Declarative files as the CLI reads them: references put in, checked before anything is sent. */
+/* Declarative files as the CLI reads them: variables and references put in, checked before anything is sent. */
 #include "base/clock.h"
 #include "control/cli/cli.h"
+#include "control/cli/variables.h"
 #include "model/expand.h"
 #include "model/model.h"
 #include <errno.h>
@@ -52,7 +53,7 @@ sp_result cp_file_option(const struct sp_option *o, const char *value, struct sp
 
 bool cp_load_file(struct cp_cli *cli, const char *path, struct cp_file *out, int *exit_code)
 {
-    struct sp_buf raw = {0};
+    struct sp_buf raw = {0}, filled = {0};
     struct sp_problems problems;
     struct sp_error err;
     struct sp_str name = strcmp(path, "-") ? sp_str_z(path) : SP_STR("<stdin>");
@@ -61,14 +62,17 @@ bool cp_load_file(struct cp_cli *cli, const char *path, struct cp_file *out, int
     *exit_code = CP_EXIT_OK;
     if (sp_failed(cp_read_input(path, &raw, &err))) {
         *exit_code = cp_fail(cli, &err);
+    } else if (!cp_expand_variables(sp_buf_str(&raw), name, &filled, &problems)) { /* the rest may follow from it */
+        *exit_code = print_problems(cli, &problems);
     } else { /* a file:// that cannot be read does not hide what else is wrong */
-        bool complete = sp_model_expand_files(cli->arena, sp_buf_str(&raw), name, &out->text, &problems);
+        bool complete = sp_model_expand_files(cli->arena, sp_buf_str(&filled), name, &out->text, &problems);
         sp_result r = sp_model_parse(cli->arena, sp_buf_str(&out->text), name, sp_clock_wall_s(&sp_clock_system),
                                      &out->model, &problems);
         if (!complete || sp_failed(r))
             *exit_code = print_problems(cli, &problems);
     }
     sp_buf_wipe(&raw);
+    sp_buf_wipe(&filled);
     if (*exit_code != CP_EXIT_OK)
         sp_buf_wipe(&out->text);
     return *exit_code == CP_EXIT_OK;

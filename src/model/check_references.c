@@ -1,5 +1,5 @@
-/* Vault references: only where they are resolved, well-formed, and of a vault that is there. What stands behind them is
- * known to data planes alone. */
+/* Texts that stand for others. Vault references: only where they are resolved, well-formed, and of a vault that is
+ * there. What stands behind them is known to data planes alone. */
 #include "model/build.h"
 
 #include "model/rules.h"
@@ -46,12 +46,28 @@ static void check_reference(const struct checking *c, const struct sp_string *s,
         sp_arena_printf(c->b->arena, "vault '%.*s': %s", SP_FMT(ref.vault), why ? why : "no such entry in 'vaults'").p);
 }
 
+/* ${{ env "DECK_NAME" }}: a file on its way through decK or sallyctl, which did not go through them. */
+static bool has_variable(const char *text)
+{
+    const char *p = strstr(text, "${{");
+    for (; p; p = strstr(p, "${{")) {
+        p += strlen("${{");
+        p += strspn(p, " ");
+        if (strncmp(p, "env ", 4) == 0 && strncmp(p + 4 + strspn(p + 4, " "), "\"DECK_", 6) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void check_string(void *ctx, const struct sp_string *s)
 {
     const struct checking *c = ctx;
     struct sp_str text = sp_str_z(*s->at);
     if (sp_is_vault_reference(text))
         check_reference(c, s, text);
+    else if (has_variable(*s->at))
+        refuse(c, s, "invalid_value",
+               "a variable of decK that was not put in: sallyctl does that, with its environment");
 }
 
 void sp_check_references(struct sp_builder *b)

@@ -168,3 +168,25 @@ def test_towards_the_upstream(pki, sallyport):
         assert ask(other).status == 502, "the upstream does not know that one"
     finally:
         upstream.stop()
+
+
+def test_variables_of_deck(pki, echo, cluster):
+    """Files of decK move unchanged: the CLI puts its own environment in."""
+    node = cluster.node(ready=False)
+    file = cluster.folder / "config.yaml"
+    config = document(pki, service("app", "URL", route("r", hosts=["a.test"], plugins=[{"name": "key-auth"}]), retries="RETRIES"),
+                      consumers=[{"username": "alice", "keyauth_credentials": [{"key": "KEY"}]}])
+    config["certificates"][0]["key"] = "PEM"
+    text = yaml.safe_dump(config).replace("URL", '${{ env "DECK_URL" }}').replace("RETRIES", '${{ env "DECK_RETRIES" | toInt }}')
+    file.write_text(text.replace("key: KEY", 'key: ${{ env "DECK_KEY" }}').replace("PEM", '|\n    ${{ env "DECK_PEM" | indent 4 }}'))
+    env = {"DECK_URL": echo.url, "DECK_RETRIES": "3", "DECK_KEY": "open-sesame", "DECK_PEM": pki.web.key_pem}
+    said = cluster.ctl("apply", "-f", file, env={k: v for k, v in env.items() if k != "DECK_KEY"})
+    assert said.code == 1 and "the environment variable is not set: DECK_KEY" in said.err, said
+    said = cluster.ctl("apply", "-f", file, "--wait", env=env)
+    assert said.code == 0, said
+    node.wait_ready()
+    assert curl("https://a.test/x", "-H", "apikey: open-sesame", resolve=node.port).status == 200
+    assert cluster.control.get("/services/app").json()["retries"] == 3
+    assert cluster.ctl("diff", "-f", file, env=env).code == 0
+    said = run("sallyport", "--config", file, "--check", env=env)
+    assert said.code == 1, "a data plane's own file has none"

@@ -129,6 +129,16 @@ static void only_where_they_are_resolved(void **state)
         "vaults[0].config.prefix: a vault reference");
 }
 
+/* As decK has them; a key that is the template would be one that anybody can guess. */
+static void variables_that_were_not_put_in(void **state)
+{
+    struct world *w = *state;
+    parse_bad(w, 1, "consumers: [{username: a, keyauth_credentials: [{key: '${{ env \"DECK_KEY\" }}'}]}]\n",
+              "consumers[0].keyauth_credentials[0].key: a variable of decK that was not put in");
+    parse_good(w,
+               "plugins: [{name: request-termination, config: {body: '${{ env.X }} ${{ environment \"DECK_\" }}'}}]\n");
+}
+
 static void malformed_and_unknown(void **state)
 {
     struct world *w = *state;
@@ -181,6 +191,7 @@ int main(void)
         model_test(references_are_taken_unseen),
         model_test(dumps_show_references_and_no_secrets),
         model_test(only_where_they_are_resolved),
+        model_test(variables_that_were_not_put_in),
         model_test(malformed_and_unknown),
         model_test(vaults),
     };
