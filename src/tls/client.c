@@ -1,12 +1,12 @@
 #include "tls/client.h"
 #include "tls/internal.h"
 #include "tls/material.h"
+#include "tls/path.h"
 
-#include <arpa/inet.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 static const char system_bundle[] = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -20,7 +20,7 @@ struct slot {
 struct sp_tls_client {
     uint32_t refs; /* its owner, and every stream */
     SSL_CTX *ctx;
-    X509_STORE *store; /* NULL: nothing is verified */
+    STACK_OF(X509) * anchors; /* NULL: nothing is verified */
     int depth;
     pthread_mutex_t lock;
     struct slot slots[SLOTS];
@@ -70,34 +70,12 @@ static void offer_session(struct sp_tls_client *c, SSL *ssl, const char *name)
 
 /* --- verification --- */
 
-static bool is_ip(const char *name)
-{
-    uint8_t bytes[16];
-    return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
-}
-
-/* RFC 9525 section 6: subject alternative names only, a wildcard is a whole left-most label. */
-static bool is_named(X509 *leaf, const char *name)
-{
-    if (is_ip(name))
-        return X509_check_ip_asc(leaf, name, 0) == 1;
-    unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
-    return *name && X509_check_host(leaf, name, strlen(name), flags, NULL) == 1;
-}
-
 static const char *verify_chain(const struct sp_tls_client *c, X509 *leaf, STACK_OF(X509) * untrusted)
 {
-    const char *fault = NULL;
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    int ok = X509_STORE_CTX_init(ctx, c->store, leaf, untrusted);
-    sp_assert(ok);
-    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
-    X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
-    if (c->depth >= 0)
-        X509_VERIFY_PARAM_set_depth(param, c->depth);
-    if (X509_verify_cert(ctx) != 1)
-        fault = X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx));
-    X509_STORE_CTX_free(ctx);
+    STACK_OF(X509) *chain = NULL;
+    struct sp_path_rules rules = {.trusted = c->anchors, .now = time(NULL), .depth = c->depth, .server = true};
+    const char *fault = sp_path_verify(&rules, leaf, untrusted, &chain);
+    sk_X509_pop_free(chain, X509_free);
     return fault;
 }
 
@@ -105,7 +83,7 @@ static enum ssl_verify_result_t verify_server(SSL *ssl, uint8_t *alert)
 {
     struct sp_tls_stream *t = sp_tls_stream_of(ssl);
     const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
-    if (!t->client->store)
+    if (!t->client->anchors)
         return ssl_verify_ok;
     STACK_OF(X509) *certs = sk_X509_new_null();
     for (size_t i = 0; chain && i < sk_CRYPTO_BUFFER_num(chain); i++) {
@@ -120,7 +98,7 @@ static enum ssl_verify_result_t verify_server(SSL *ssl, uint8_t *alert)
         t->fault = "no certificate";
     if (!t->fault)
         t->fault = verify_chain(t->client, leaf, certs);
-    if (!t->fault && !is_named(leaf, t->name ? t->name : ""))
+    if (!t->fault && !sp_path_is_named(leaf, t->name ? t->name : ""))
         t->fault = "certificate is not for this server name";
     X509_free(leaf);
     sk_X509_pop_free(certs, X509_free);
@@ -131,26 +109,32 @@ static enum ssl_verify_result_t verify_server(SSL *ssl, uint8_t *alert)
 
 /* --- the client --- */
 
-static X509_STORE *system_store;
+static STACK_OF(X509) * system_anchors;
 
-static void load_system_store(void)
+/* Takes what a store has read, whether it is certificates only or not. */
+static void load_system_anchors(void)
 {
-    system_store = X509_STORE_new();
-    if (!X509_STORE_load_locations(system_store, system_bundle, NULL)) {
-        X509_STORE_free(system_store);
-        system_store = NULL;
+    X509_STORE *store = X509_STORE_new();
+    system_anchors = sk_X509_new_null();
+    if (X509_STORE_load_locations(store, system_bundle, NULL)) {
+        const STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(store);
+        for (size_t i = 0; i < sk_X509_OBJECT_num(all); i++) {
+            X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+            if (x && X509_up_ref(x))
+                sk_X509_push(system_anchors, x);
+        }
     }
+    X509_STORE_free(store);
     ERR_clear_error();
 }
 
-static sp_result use_system_store(struct sp_tls_client *c, struct sp_error *err)
+static sp_result use_system_anchors(struct sp_tls_client *c, struct sp_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, load_system_store);
-    if (!system_store)
+    pthread_once(&once, load_system_anchors);
+    if (sk_X509_num(system_anchors) == 0)
         return sp_fail(err, SP_E_NOT_FOUND, "no trust anchors: cannot read %s", system_bundle);
-    X509_STORE_up_ref(system_store);
-    c->store = system_store;
+    c->anchors = X509_chain_up_ref(system_anchors);
     return sp_ok();
 }
 
@@ -158,14 +142,13 @@ static sp_result use_anchors(struct sp_tls_client *c, struct sp_str ca_pem, stru
 {
     struct sp_arena *scratch = sp_arena_new(8192);
     struct sp_der_list cas = {0};
-    c->store = X509_STORE_new();
+    c->anchors = sk_X509_new_null();
     sp_result res = sp_pem_certificates(ca_pem, scratch, &cas, err);
     for (size_t i = 0; i < cas.num && !sp_failed(res); i++) {
         X509 *x = NULL;
         res = sp_x509_read(cas.v[i], &x, err);
         if (!sp_failed(res))
-            X509_STORE_add_cert(c->store, x); /* the same one twice is no error worth telling */
-        X509_free(x);
+            sk_X509_push(c->anchors, x);
     }
     ERR_clear_error();
     sp_arena_free(scratch);
@@ -202,7 +185,7 @@ static sp_result configure(struct sp_tls_client *c, const struct sp_tls_client_o
         SP_TRY(use_certificate(c, o->cert_pem, o->key_pem, err));
     if (!o->verify)
         return sp_ok();
-    return o->ca_pem.len ? use_anchors(c, o->ca_pem, err) : use_system_store(c, err);
+    return o->ca_pem.len ? use_anchors(c, o->ca_pem, err) : use_system_anchors(c, err);
 }
 
 sp_result sp_tls_client_new(const struct sp_tls_client_options *o, struct sp_tls_client **out, struct sp_error *err)
@@ -227,7 +210,7 @@ void sp_tls_client_free(struct sp_tls_client *c)
     for (size_t i = 0; i < SLOTS; i++)
         slot_clear(&c->slots[i]);
     SSL_CTX_free(c->ctx);
-    X509_STORE_free(c->store);
+    sk_X509_pop_free(c->anchors, X509_free);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }

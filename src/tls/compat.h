@@ -9,6 +9,9 @@
 
 #define SP_BSSL_NEW (BORINGSSL_API_VERSION >= 32)
 
+/* Signatures with RSA-PSS are taken with SHA-256 and better, and well-formed parameters, only. */
+#define SP_PSS_IS_STRICT SP_BSSL_NEW
+
 #if !SP_BSSL_NEW
 typedef ssize_t ossl_ssize_t;
 typedef unsigned CBS_ASN1_TAG;

@@ -1,6 +1,7 @@
 #include "tls/verify.h"
 #include "tls/compat.h"
 #include "tls/material.h"
+#include "tls/path.h"
 
 #include <openssl/err.h>
 #include <openssl/sha.h>
@@ -20,7 +21,6 @@ struct sp_ca_set {
     struct ca *cas;
     size_t num;
     STACK_OF(X509) * all; /* borrowed from cas */
-    X509_STORE *nothing;  /* a verification wants a store; the trusted stack stands in its place */
     int64_t from, until;  /* all CAs are within their validity */
     bool partial;
     uint8_t digest[32];
@@ -32,7 +32,6 @@ static void ca_set_fini(void *arg)
     for (size_t i = 0; i < s->num; i++)
         X509_free(s->cas[i].x509);
     sk_X509_free(s->all);
-    X509_STORE_free(s->nothing);
 }
 
 static sp_result add_ca(struct sp_ca_set *s, struct sp_arena *a, struct sp_str der, struct sp_error *err)
@@ -71,7 +70,6 @@ sp_result sp_ca_set_compile(struct sp_arena *a, const struct sp_str *ders, size_
     struct sp_ca_set *s = SP_NEW(a, struct sp_ca_set);
     s->cas = SP_NEW_N(a, struct ca, num);
     s->all = sk_X509_new_null();
-    s->nothing = X509_STORE_new();
     s->from = INT64_MIN;
     s->until = INT64_MAX;
     s->partial = allow_partial_chain;
@@ -93,18 +91,6 @@ const uint8_t *sp_ca_set_digest(const struct sp_ca_set *s)
 }
 
 /* --- judging --- */
-
-/* RFC 5280 section 4.2.1.12: demanded only where the extension is there (kong-behaviour D12). Own check, because
- * BoringSSL's purpose does not know anyExtendedKeyUsage. Absent extensions read as all bits. */
-static bool may_be_client(X509 *x)
-{
-    return X509_get_extended_key_usage(x) & (XKU_SSL_CLIENT | XKU_ANYEKU);
-}
-
-static bool may_sign(X509 *leaf)
-{
-    return X509_get_key_usage(leaf) & (KU_DIGITAL_SIGNATURE | KU_KEY_AGREEMENT);
-}
 
 /* CAs that are valid now, so that an expired one neither anchors a chain nor hides its renewal of the same name. */
 static STACK_OF(X509) * valid_cas(const struct sp_ca_set *s, int64_t now)
@@ -152,47 +138,29 @@ static void find_issuer(const struct sp_ca_set *s, STACK_OF(X509) * chain, STACK
     out->issuer_index = index_of(s, issuer);
 }
 
-static void accept_chain(const struct sp_ca_set *s, X509_STORE_CTX *ctx, STACK_OF(X509) * untrusted,
+static void accept_chain(const struct sp_ca_set *s, STACK_OF(X509) * chain, STACK_OF(X509) * untrusted,
                          struct sp_verdict *out)
 {
-    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
     size_t num = sk_X509_num(chain);
-    *out = (struct sp_verdict){.not_after = INT64_MAX};
+    *out = (struct sp_verdict){.ok = true, .reason = "ok", .not_after = INT64_MAX};
     out->anchor = index_of(s, sk_X509_value(chain, num - 1));
     find_issuer(s, chain, untrusted, out);
     for (size_t i = 0; i < num; i++) {
-        X509 *x = sk_X509_value(chain, i);
-        int64_t end = not_after_of(x);
+        int64_t end = not_after_of(sk_X509_value(chain, i));
         out->not_after = end < out->not_after ? end : out->not_after;
-        bool anchor = i > 0 && i == num - 1; /* trusted as it is */
-        if (!anchor && !may_be_client(x))
-            out->reason = "certificate is not for client authentication";
-        if (i == 0 && !may_sign(x))
-            out->reason = "key usage does not allow signing";
     }
-    out->ok = !out->reason;
-    if (out->ok)
-        out->reason = "ok";
 }
 
 static void verify(const struct sp_ca_set *s, X509 *leaf, STACK_OF(X509) * untrusted, int64_t now,
                    struct sp_verdict *out)
 {
-    STACK_OF(X509) *some = now >= s->from && now <= s->until ? NULL : valid_cas(s, now);
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    int ok = X509_STORE_CTX_init(ctx, s->nothing, leaf, untrusted);
-    sp_assert(ok);
-    X509_STORE_CTX_set0_trusted_stack(ctx, some ? some : s->all);
-    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
-    X509_VERIFY_PARAM_set_time(param, (time_t)now);
-    X509_VERIFY_PARAM_set_depth(param, DEPTH_MAX);
-    if (s->partial)
-        X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
-    if (X509_verify_cert(ctx) == 1)
-        accept_chain(s, ctx, untrusted, out);
-    else
-        out->reason = X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx));
-    X509_STORE_CTX_free(ctx);
+    STACK_OF(X509) *some = now >= s->from && now <= s->until ? NULL : valid_cas(s, now), *chain = NULL;
+    struct sp_path_rules rules = {
+        .trusted = some ? some : s->all, .now = now, .depth = DEPTH_MAX, .partial = s->partial};
+    out->reason = sp_path_verify(&rules, leaf, untrusted, &chain);
+    if (!out->reason)
+        accept_chain(s, chain, untrusted, out);
+    sk_X509_pop_free(chain, X509_free);
     sk_X509_free(some);
 }
 

@@ -4,8 +4,9 @@ import re
 import pytest
 
 from sallytest import poll
-from sallytest.clients import curl, open_tls, read_answer
+from sallytest.clients import curl, open_tls, read_answer, s_client
 from sallytest.config import document, modifier, mtls_auth, route, service
+from sallytest.pki import Authority, Leaf, openssl
 
 NONE = "No required TLS certificate was sent"
 BAD = "TLS certificate failed verification"
@@ -111,6 +112,34 @@ def test_partial_chain(pki, echo, sallyport):
     refused(ask(sallyport(config, name="full"), pki.bob), BAD)
     config["services"][0]["routes"][0]["plugins"][0]["config"]["allow_partial_chain"] = True
     assert ask(sallyport(config, name="partial"), pki.bob).status == 200
+
+
+def test_a_renewed_ca_keeps_its_name(pki, echo, sallyport, tmp_path):
+    """Two CAs of one name with different keys, and leaves that do not say which of them signed."""
+    renewed = Authority(tmp_path, "renewed", subject=pki.clients.subject)
+    config = guarded(pki, echo, pki.clients, renewed)
+    config["ca_certificates"].append(renewed.entity())
+    proxy = sallyport(config)
+    for leaf in (pki.alice, renewed.leaf("alice")):
+        assert identity(ask(proxy, leaf))["x-consumer-username"] == "alice"
+
+
+@pytest.mark.parametrize("algorithm, digest, reason", [("rsa:1024", "-sha256", "key is too weak"), ("rsa:2048", "-sha1", "signature is too weak"),
+                                                       ("rsa:2048", "-sha256", None)])
+def test_weak_certificates(pki, echo, sallyport, tmp_path, algorithm, digest, reason):
+    leaf = Leaf(tmp_path, "alice", pki.clients)
+    openssl("req", "-new", "-newkey", algorithm, "-nodes", "-keyout", leaf.key, "-subj", "/CN=alice", "-out", tmp_path / "csr")
+    openssl("x509", "-req", "-in", tmp_path / "csr", "-CA", pki.clients.cert, "-CAkey", pki.clients.key, "-set_serial", "77", digest,
+            "-out", leaf.cert)
+    leaf.above.touch()
+    proxy = sallyport(guarded(pki, echo))
+    request = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
+    seen = s_client(proxy.port, "-cipher", "DEFAULT@SECLEVEL=0", sni="a.test", cert=leaf, send=request) # curl would not show them
+    if reason:
+        assert "HTTP/1.1 401" in seen.text and BAD in seen.text
+        proxy.wait_log(reason)
+    else:
+        assert "HTTP/1.1 200" in seen.text
 
 
 def test_no_extended_key_usage_is_fine(pki, echo, sallyport):
