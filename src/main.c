@@ -113,6 +113,9 @@ static sp_result prepare_proxy(struct program *p, struct sp_error *err)
     o->h1 = sp_h1_default_limits;
     o->h1.max_head_bytes = s->max_head;
     o->h1.max_fields = s->max_fields;
+    o->h2 = sp_h2_default_limits;
+    o->h2.max_head_bytes = s->max_head;
+    o->h2.max_fields = s->max_fields;
     o->via = "1.1 sallyport/" SP_VERSION;
     p->proxy.options = o;
     p->proxy.loop = p->loop;

@@ -176,8 +176,6 @@ static enum sp_h1_parse parse_fields(struct sp_str rest, uint32_t lines, const s
         struct sp_str line = next_line(&rest);
         if (++num > limits->max_fields)
             return sp_h1_bad(fault, SP_H1_TOO_LARGE, "too many fields");
-        if (line.len > limits->max_line_bytes)
-            return sp_h1_bad(fault, SP_H1_TOO_LARGE, "field too long");
         struct sp_field f;
         if (sp_h1_field_line(line, &f, fault) != SP_H1_DONE)
             return SP_H1_BAD;

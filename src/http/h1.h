@@ -7,7 +7,7 @@
 
 struct sp_h1_limits {
     uint32_t max_head_bytes; /* request line or status line plus fields; default 65536 */
-    uint32_t max_line_bytes; /* one field or the request line; default 16384 */
+    uint32_t max_line_bytes; /* the first line; default 16384. One field may take what is left of the head */
     uint32_t max_fields;     /* default 128 */
 };
 extern const struct sp_h1_limits sp_h1_default_limits;

@@ -23,7 +23,8 @@ enum {
     FLOOD_FACTOR = 8, /* that many times the field limit in one head is an attack on the decoder */
     MAX_SETTINGS_ENTRIES = 32,
     MAX_OUTBOUND_ACKS = 128,
-    MAX_CONTINUATIONS = 8,
+    MAX_CONTINUATIONS = 8, /* or what the largest head takes */
+    FRAME = 16384,         /* payload that we let the client send in one */
     CHATTER_BURST = 10000, /* PING, SETTINGS, PRIORITY and empty DATA; gRPC clients ping with each burst of data */
     CHATTER_PER_S = 2000,
 };
@@ -461,7 +462,8 @@ static void open_session(struct sp_h2 *h)
     nghttp2_option_set_no_closed_streams(o, 1);
     nghttp2_option_set_max_outbound_ack(o, MAX_OUTBOUND_ACKS);
     nghttp2_option_set_max_settings(o, MAX_SETTINGS_ENTRIES);
-    nghttp2_option_set_max_continuations(o, MAX_CONTINUATIONS);
+    size_t frames = l->max_head_bytes / FRAME + 1;
+    nghttp2_option_set_max_continuations(o, frames > MAX_CONTINUATIONS ? frames : MAX_CONTINUATIONS);
     sp_assert(nghttp2_session_server_new2(&h->ng, callbacks, h, o) == 0);
     nghttp2_option_del(o);
     const nghttp2_settings_entry settings[] = {

@@ -173,7 +173,7 @@ static const struct sp_h2_events events = {.request = on_request,
 
 static void h2_open(struct dp_conn *c)
 {
-    c->h2 = sp_h2_new(&events, &sp_h2_default_limits, c);
+    c->h2 = sp_h2_new(&events, &c->worker->options->h2, c);
     c->heard_ms = sp_loop_now(c->worker->loop);
     dp_conn_set_deadline(c, c->worker->options->idle_ms);
     dp_conn_dirty(c);

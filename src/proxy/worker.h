@@ -3,6 +3,7 @@
 #pragma once
 #include "base/log.h"
 #include "config/snapshot.h"
+#include "http/h2.h"
 #include "net/wheel.h"
 #include "plugin/revocation.h"
 #include "upstream/pool.h"
@@ -51,6 +52,7 @@ struct dp_proxy_options {
     uint32_t max_connections, max_requests; /* per worker; requests under way, whatever connections they are on */
     uint32_t idle_ms, head_ms, body_ms, handshake_ms;
     struct sp_h1_limits h1;
+    struct sp_h2_limits h2;
     bool access_log;
     int access_log_fd;
     const char *via; /* "1.1 sallyport/0.1.0" */

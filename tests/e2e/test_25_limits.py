@@ -108,6 +108,64 @@ def test_many_small_fields(proxy, echo):
     still_serves(proxy)
 
 
+TOO_LARGE = (400, "Request header or cookie too large")
+
+
+def app_with(pki, echo, sallyport, name, *options):
+    return sallyport(document(pki, service("app", echo.url, route("r", hosts=["a.test"]))), *map(str, options), name=name)
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
+def test_a_field_of_24_kib(pki, echo, sallyport, http2):
+    """A certificate chain in one field: passes where the head may be so large, and is refused where not."""
+    value = "x" * 24576
+    for limit, fits in ((65536, True), (25000, True), (24000, False), (16384, False)):
+        options = [] if limit == 65536 else ["--max-head-bytes", limit] # the default
+        proxy = app_with(pki, echo, sallyport, f"limit-{limit}", *options)
+        answer = curl("https://a.test/", "-H", f"X-Large: {value}", resolve=proxy.port, http2=http2)
+        if fits:
+            assert answer.status == 200 and answer.upstream_header("x-large") == [value]
+        else:
+            assert (answer.status, answer.json()["message"]) == TOO_LARGE
+        answer = curl("https://a.test/", "-H", f"Cookie: a={value}", resolve=proxy.port, http2=http2)
+        assert answer.status == (200 if fits else 400)
+        still_serves(proxy)
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
+def test_the_number_of_fields(pki, echo, sallyport, http2):
+    proxy = app_with(pki, echo, sallyport, "few", "--max-fields", 20)
+    fields = [part for i in range(20) for part in ("-H", f"X-{i}: 1")]
+    assert curl("https://a.test/", *fields[:20], resolve=proxy.port, http2=http2).status == 200
+    answer = curl("https://a.test/", *fields, resolve=proxy.port, http2=http2)
+    assert (answer.status, answer.json()["message"]) == TOO_LARGE
+
+
+def literal(name, value):
+    """A field in HPACK that is neither indexed nor compressed (RFC 7541 6.2.2)."""
+    left, length = len(value) - 127, b"\x7f"
+    while left >= 128:
+        length, left = length + bytes([left % 128 + 128]), left // 128
+    return b"\x00" + bytes([len(name)]) + name + length + bytes([left]) + value
+
+
+def test_a_head_of_many_frames(pki, echo, sallyport):
+    """The limit on CONTINUATION does not cut what the limit on heads allows."""
+    proxy = app_with(pki, echo, sallyport, "wide", "--max-head-bytes", 400000)
+    head = GET + b"".join(literal(b"x-%d" % i, b"y" * 10000) for i in range(30))
+    pieces = [head[i:i + 16384] for i in range(0, len(head), 16384)]
+    client = H2(proxy.port)
+    client.send(frame(HEADERS, END_STREAM, 1, pieces[0]))
+    for i, piece in enumerate(pieces[1:], 2):
+        client.send(frame(CONTINUATION, END_HEADERS if i == len(pieces) else 0, 1, piece))
+    stream = client.connection.makefile("rb")
+    while (begin := stream.read(9))[3] != HEADERS:
+        stream.read(int.from_bytes(begin[:3], "big"))
+    assert stream.read(1) == b"\x88" # :status 200
+    client.connection.close()
+    assert len(echo.seen) == 1
+
+
 def test_pings_and_settings_without_reading(proxy):
     for piece in (frame(PING, payload=b"12345678"), frame(SETTINGS)):
         client = H2(proxy.port)

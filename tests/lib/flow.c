@@ -470,6 +470,7 @@ void flow_start(struct flow *f, const struct flow_setup *setup)
                                            .body_ms = or_default(s->body_ms),
                                            .handshake_ms = or_default(s->handshake_ms),
                                            .h1 = sp_h1_default_limits,
+                                           .h2 = sp_h2_default_limits,
                                            .via = "1.1 sallyport/test"};
     assert_false(sp_failed(sp_tls_server_new(&tls, &f->options.tls, &err)));
     f->proxy = (struct dp_proxy){.options = &f->options, .loop = f->loop};

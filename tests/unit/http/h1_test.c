@@ -236,11 +236,6 @@ static void keeps_to_its_limits(void **state)
     refused_by(sp_str_z(text), &small, 414);
     snprintf(text, sizeof text, "GET /%0500d", 0);
     refused_by(sp_str_z(text), &small, 414);
-    snprintf(text, sizeof text, GET HOST "a: %061d\r\n\r\n", 0);
-    AUTO_PARSED q = parse_in_steps(sp_str_z(text), &small, 1, false, false);
-    assert_int_equal(q.result, SP_H1_DONE);
-    snprintf(text, sizeof text, GET HOST "a: %062d\r\n\r\n", 0);
-    refused_by(sp_str_z(text), &small, 494);
 }
 
 static void counts_fields(void **state)
@@ -257,20 +252,16 @@ static void limits_the_head(void **state)
     (void)state;
     char text[600];
     size_t fixed = strlen(GET HOST "a: \r\nb: \r\nc: \r\n\r\n");
-    int fill = (int)(small.max_head_bytes - fixed) - 120;
-    snprintf(text, sizeof text, GET HOST "a: %060d\r\nb: %060d\r\nc: %0*d\r\n\r\n", 0, 0, fill, 0);
+    int fill = (int)(small.max_head_bytes - fixed) - 2;
+    /* one field may have all of it: a certificate chain is one field */
+    snprintf(text, sizeof text, GET HOST "a: 0\r\nb: 0\r\nc: %0*d\r\n\r\n", fill, 0);
     assert_int_equal(strlen(text), small.max_head_bytes);
     AUTO_PARSED p = parse_in_steps(sp_str_z(text), &small, 1, false, false);
-    assert_int_equal(p.result, SP_H1_BAD); /* the field is over its own limit */
-    assert_string_equal(p.fault.why, "field too long");
-    struct sp_h1_limits wide = small;
-    wide.max_line_bytes = 200;
-    AUTO_PARSED q = parse_in_steps(sp_str_z(text), &wide, 1, false, false);
-    assert_int_equal(q.result, SP_H1_DONE);
-    snprintf(text, sizeof text, GET HOST "a: %060d\r\nb: %060d\r\nc: %0*d\r\n\r\n", 0, 0, fill + 1, 0);
-    refused_by(sp_str_z(text), &wide, 494);
-    snprintf(text, sizeof text, GET HOST "a: %060d\r\nb: %060d\r\nc: %0*d", 0, 0, fill + 100, 0);
-    refused_by(sp_str_z(text), &wide, 494); /* before the head ends */
+    assert_int_equal(p.result, SP_H1_DONE);
+    snprintf(text, sizeof text, GET HOST "a: 0\r\nb: 0\r\nc: %0*d\r\n\r\n", fill + 1, 0);
+    refused_by(sp_str_z(text), &small, 494);
+    snprintf(text, sizeof text, GET HOST "a: 0\r\nb: 0\r\nc: %0*d", fill + 100, 0);
+    refused_by(sp_str_z(text), &small, 494); /* before the head ends */
 }
 
 static void parses_a_request(void **state)
