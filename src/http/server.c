@@ -475,7 +475,7 @@ sp_result sp_http_server_listen(struct sp_http_server *s, const struct sp_addres
                                 struct sp_error *err)
 {
     int fd;
-    SP_TRY(sp_listen(at, false, &fd, err));
+    SP_TRY(sp_listen(at, NULL, &fd, err));
     if (bound) {
         sp_result r = sp_local_address(fd, bound, err);
         if (sp_failed(r)) {

@@ -46,6 +46,23 @@ bool sp_address_parse_ip(struct sp_str text, uint16_t port, struct sp_address *o
     return false;
 }
 
+void sp_address_from_bytes(const uint8_t *bytes, size_t len, uint16_t port, struct sp_address *out)
+{
+    memset(out, 0, sizeof *out);
+    if (len == sizeof(struct in_addr)) {
+        out->ss.ss_family = AF_INET;
+        memcpy(&v4(out)->sin_addr, bytes, len);
+        v4(out)->sin_port = htons(port);
+        out->len = sizeof(struct sockaddr_in);
+        return;
+    }
+    sp_assert(len == sizeof(struct in6_addr));
+    out->ss.ss_family = AF_INET6;
+    memcpy(&v6(out)->sin6_addr, bytes, len);
+    v6(out)->sin6_port = htons(port);
+    out->len = sizeof(struct sockaddr_in6);
+}
+
 static bool split_port(struct sp_str text, struct sp_str *host, uint64_t *port)
 {
     for (size_t i = text.len; i-- > 0;)
@@ -148,17 +165,42 @@ static int new_socket(const struct sp_address *a)
     return fd;
 }
 
-sp_result sp_listen(const struct sp_address *at, bool reuseport, int *out, struct sp_error *err)
+static bool set_choice(int fd, int level, int name, enum sp_choice choice)
 {
+    int on = choice == SP_CHOICE_ON;
+    return choice == SP_CHOICE_DEFAULT || setsockopt(fd, level, name, &on, sizeof on) == 0;
+}
+
+static bool set_number(int fd, int level, int name, uint32_t n)
+{
+    int value = (int)n;
+    return n == 0 || setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+static bool set_how(int fd, const struct sp_listen_how *how)
+{
+    return set_number(fd, SOL_SOCKET, SO_REUSEPORT, how->reuseport) &&
+           set_number(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, how->deferred) &&
+           set_choice(fd, IPPROTO_IPV6, IPV6_V6ONLY, how->ipv6only) &&
+           set_choice(fd, SOL_SOCKET, SO_KEEPALIVE, how->keepalive) &&
+           set_number(fd, IPPROTO_TCP, TCP_KEEPIDLE, how->keep_idle_s) &&
+           set_number(fd, IPPROTO_TCP, TCP_KEEPINTVL, how->keep_interval_s) &&
+           set_number(fd, IPPROTO_TCP, TCP_KEEPCNT, how->keep_probes);
+}
+
+sp_result sp_listen(const struct sp_address *at, const struct sp_listen_how *how, int *out, struct sp_error *err)
+{
+    static const struct sp_listen_how usual;
     char text[SP_ADDRESS_TEXT];
     int one = 1, fd = new_socket(at);
     sp_address_text(at, text);
     if (fd < 0)
         return sp_fail_errno(err, errno, "cannot create a socket for %s", text);
+    if (!how)
+        how = &usual;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (reuseport)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
-    if (bind(fd, (const struct sockaddr *)&at->ss, at->len) != 0 || listen(fd, BACKLOG) != 0) {
+    if (!set_how(fd, how) || bind(fd, (const struct sockaddr *)&at->ss, at->len) != 0 ||
+        listen(fd, how->backlog ? (int)how->backlog : BACKLOG) != 0) {
         int errnum = errno;
         close(fd);
         return sp_fail_errno(err, errnum, "cannot listen on %s", text);

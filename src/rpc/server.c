@@ -266,7 +266,7 @@ sp_result sp_rpc_listen(struct sp_rpc *r, const struct sp_rpc_server_options *o,
     s->tokens = s->admit_burst;
     sp_result res = make_tls(s, o, err);
     if (!sp_failed(res))
-        res = sp_listen(&o->listen, false, &s->fd, err);
+        res = sp_listen(&o->listen, NULL, &s->fd, err);
     if (!sp_failed(res))
         res = sp_local_address(s->fd, &s->address, err);
     if (sp_failed(res)) {

@@ -114,7 +114,7 @@ static int setup(void **state)
     lab.wheel = sp_wheel_new(lab.loop);
     lab.fetcher = dp_fetcher_new(lab.loop, lab.wheel, lab.resolver);
     assert_int_equal(sp_address_parse(SP_STR("127.0.0.1:0"), &at, &err).code, SP_OK);
-    assert_int_equal(sp_listen(&at, false, &fd, &err).code, SP_OK);
+    assert_int_equal(sp_listen(&at, NULL, &fd, &err).code, SP_OK);
     assert_int_equal(sp_local_address(fd, &at, &err).code, SP_OK);
     lab.port = sp_address_port(&at);
     sp_watch_start(&lab.listener, lab.loop, fd, SP_READ, on_accept);
