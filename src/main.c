@@ -2,6 +2,7 @@
  * (db-less) or from a control plane (hybrid). Everything here runs on the main thread. */
 #include "base/log.h"
 #include "feed.h"
+#include "net/listen.h"
 #include "observe/status.h"
 #include "proxy/proxy.h"
 
@@ -44,6 +45,19 @@ static int failed(const struct sp_error *err)
 
 /* --- what the workers need --- */
 
+static sp_result read_listener(struct sp_str text, bool tls, struct dp_listener_conf *out, struct sp_error *err)
+{
+    struct sp_listen_text t;
+    SP_TRY(sp_listen_parse(text, &t, err));
+    if (!tls && (t.ssl || t.http2))
+        return sp_fail(err, SP_E_USAGE, "'%.*s': %s is for --listen, this is without TLS", SP_FMT(text),
+                       t.ssl ? "ssl" : "http2");
+    *out =
+        (struct dp_listener_conf){.address = t.address, .how = t.how, .tls = tls, .proxy_protocol = t.proxy_protocol};
+    out->how.reuseport = true; /* each worker has a socket of its own */
+    return sp_ok();
+}
+
 static sp_result add_listeners(struct dp_proxy_options *o, const struct sp_option_list *list, bool tls,
                                struct sp_error *err)
 {
@@ -51,21 +65,38 @@ static sp_result add_listeners(struct dp_proxy_options *o, const struct sp_optio
         if (sp_str_eq(list->v[i], SP_STR("off")))
             continue;
         struct dp_listener_conf *l = &o->listeners[o->num_listeners];
-        sp_result r = sp_address_parse(list->v[i], &l->address, err);
+        sp_result r = read_listener(list->v[i], tls, l, err);
         if (sp_failed(r))
             return sp_fail_in(err, tls ? "--listen" : "--listen-plain");
-        l->tls = tls;
         l->id = ++o->num_listeners;
     }
     return sp_ok();
 }
 
-static sp_result parse_trusted(struct dp_proxy_options *o, const struct sp_option_list *list, struct sp_error *err)
+static sp_result parse_trusted(struct dp_real_ip *r, const struct sp_option_list *list, struct sp_error *err)
 {
-    o->trusted = sp_alloc(sizeof *o->trusted * (list->num + 1));
-    for (size_t i = 0; i < list->num; i++)
-        if (!sp_network_parse(list->v[i], &o->trusted[o->num_trusted++]))
+    r->trusted = sp_alloc(sizeof *r->trusted * (list->num + 1));
+    for (size_t i = 0; i < list->num; i++) {
+        if (sp_str_eq(list->v[i], SP_STR("unix:"))) /* as Kong has it; nobody comes by a Unix socket here */
+            continue;
+        if (!sp_network_parse(list->v[i], &r->trusted[r->num_trusted++]))
             return sp_fail(err, SP_E_USAGE, "--trusted-ips: '%.*s' is no IP address or network", SP_FMT(list->v[i]));
+    }
+    return sp_ok();
+}
+
+static sp_result prepare_real_ip(struct dp_real_ip *r, const struct dp_settings *s, struct sp_error *err)
+{
+    SP_TRY(parse_trusted(r, &s->trusted, err));
+    r->recursive = s->real_ip_recursive;
+    r->proxy_protocol = strcmp(s->real_ip_header, "proxy_protocol") == 0;
+    if (r->proxy_protocol)
+        return sp_ok();
+    r->header = sp_str_z(s->real_ip_header);
+    r->id = sp_field_id_of(r->header);
+    if (!sp_token_valid(r->header))
+        return sp_fail(err, SP_E_USAGE, "--real-ip-header: '%s' is neither a field name nor proxy_protocol",
+                       s->real_ip_header);
     return sp_ok();
 }
 
@@ -101,7 +132,7 @@ static sp_result prepare_proxy(struct program *p, struct sp_error *err)
     o->listeners = sp_alloc(sizeof *o->listeners * (s->listen.num + s->listen_plain.num + 1));
     SP_TRY(add_listeners(o, &s->listen, true, err));
     SP_TRY(add_listeners(o, &s->listen_plain, false, err));
-    SP_TRY(parse_trusted(o, &s->trusted, err));
+    SP_TRY(prepare_real_ip(&o->real_ip, s, err));
     SP_TRY(open_access_log(o, s->access_log, err));
     SP_TRY(new_tls_server(s, &o->tls, err));
     o->max_connections = s->max_connections;
@@ -252,10 +283,16 @@ static sp_result write_ports(struct program *p, const struct sp_address *status,
 
 static void log_start(const struct program *p)
 {
+    const struct dp_real_ip *r = &p->proxy_options.real_ip;
     char text[SP_ADDRESS_TEXT];
     for (size_t i = 0; i < p->proxy_options.num_listeners; i++) {
-        sp_address_text(&p->proxy_options.listeners[i].address, text);
-        sp_log(SP_INFO, "listening", "address=%s tls=%s", text, p->proxy_options.listeners[i].tls ? "yes" : "no");
+        const struct dp_listener_conf *l = &p->proxy_options.listeners[i];
+        sp_address_text(&l->address, text);
+        sp_log(SP_INFO, "listening", "address=%s tls=%s proxy_protocol=%s", text, l->tls ? "yes" : "no",
+               l->proxy_protocol ? "yes" : "no");
+        if (l->proxy_protocol && !(r->proxy_protocol && r->num_trusted))
+            sp_log(SP_NOTICE, "proxy_header_unused",
+                   "address=%s reason=\"it counts with --real-ip-header proxy_protocol, from --trusted-ips\"", text);
     }
 }
 
@@ -285,7 +322,7 @@ static void finish(struct program *p)
     sp_buf_fini(&p->cert);
     sp_buf_wipe(&p->key);
     free(p->proxy_options.listeners);
-    free(p->proxy_options.trusted);
+    free(p->proxy_options.real_ip.trusted);
     sp_log(SP_INFO, "stopped", "clean=yes");
 }
 

@@ -5,6 +5,7 @@ struct dp_settings dp_settings = {
     .log_level = SP_INFO,
     .access_log = "off",
     .tls_min = "1.2",
+    .real_ip_header = "X-Real-IP",
     .max_connections = 16384,
     .max_requests = 16384,
     .idle_s = 75,
@@ -82,12 +83,14 @@ static const struct sp_option listener_options[] = {
      .to = &dp_settings.listen,
      .help =
          "Accept TLS here (HTTP/1.1 and HTTP/2). Repeat it or separate with commas. Port 0 takes a free one. Default "
-         "0.0.0.0:8443; \"off\" for none."},
+         "0.0.0.0:8443; \"off\" for none. Flags may follow the address, as \"0.0.0.0:8443 proxy_protocol\": "
+         "proxy_protocol (every connection begins with a PROXY header), backlog=N, deferred, ipv6only=on|off, "
+         "so_keepalive=on|off|IDLE:INTERVAL:PROBES; ssl, http2, reuseport and bind say what is so anyway."},
     {.name = "listen-plain",
      .arg = "ADDR",
      .set = sp_option_list,
      .to = &dp_settings.listen_plain,
-     .help = "Accept plain HTTP/1.1 here. Default: off."},
+     .help = "Accept plain HTTP/1.1 here. Default: off. Flags as for --listen, but not ssl and http2."},
     {.name = "status-listen",
      .arg = "ADDR",
      .set = sp_option_text,
@@ -103,7 +106,18 @@ static const struct sp_option listener_options[] = {
      .arg = "CIDR",
      .set = sp_option_list,
      .to = &dp_settings.trusted,
-     .help = "Peers whose X-Forwarded-* and X-Real-IP are believed. Default: none."},
+     .help = "Peers that are believed: their X-Forwarded-*, what --real-ip-header names, the certificates that they "
+             "put into fields. \"unix:\" is read and means nobody. Default: none."},
+    {.name = "real-ip-header",
+     .arg = "NAME",
+     .set = sp_option_text,
+     .to = &dp_settings.real_ip_header,
+     .help = "Where a trusted peer says who the client is: X-Real-IP (default), X-Forwarded-For, any other field, or "
+             "proxy_protocol for the PROXY header."},
+    {.name = "real-ip-recursive",
+     .set = sp_option_switch,
+     .to = &dp_settings.real_ip_recursive,
+     .help = "Take the last address in that field that is not a trusted one, instead of the last."},
     {.name = "ssl-cert",
      .arg = "FILE",
      .set = sp_option_text,

@@ -13,6 +13,7 @@ struct dp_admission {
     const struct sp_peer *peer; /* NULL: not TLS */
     const char *ip;             /* the TCP peer, as text */
     bool trusted;               /* it is in trusted_ips */
+    struct sp_str client_ip;    /* whom it speaks for, an address as text; empty: for itself */
     uint16_t listener_port;
     const char *via, *request_id; /* ours: "1.1 sallyport/0.1.0"; 32 hex digits */
     /* What follows from it. */

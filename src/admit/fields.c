@@ -20,9 +20,15 @@ static void believe_or_replace(struct dp_admission *a, enum sp_field_id id, stru
     replace(a, id, name, value);
 }
 
+static struct sp_str client_of(const struct dp_admission *a)
+{
+    return a->client_ip.len ? a->client_ip : sp_str_z(a->ip);
+}
+
+/* What came, whoever wrote it, and the TCP peer behind it; where nothing came, the client. */
 static struct sp_str forwarded_for(struct dp_admission *a)
 {
-    struct sp_str peer = sp_str_z(a->ip), all = {0};
+    struct sp_str all = {0};
     const struct sp_fields *fields = &a->request->fields;
     for (uint32_t i = 0; i < fields->len; i++) {
         const struct sp_field *f = &fields->v[i];
@@ -30,7 +36,7 @@ static struct sp_str forwarded_for(struct dp_admission *a)
             continue;
         all = all.len ? sp_arena_printf(a->arena, "%.*s, %.*s", SP_FMT(all), SP_FMT(f->value)) : f->value;
     }
-    return all.len ? sp_arena_printf(a->arena, "%.*s, %.*s", SP_FMT(all), SP_FMT(peer)) : peer;
+    return all.len ? sp_arena_printf(a->arena, "%.*s, %s", SP_FMT(all), a->ip) : client_of(a);
 }
 
 static void add_via(struct dp_admission *a)
@@ -50,14 +56,14 @@ static bool strips_prefix(const struct dp_admission *a)
 
 void dp_admit_fields(struct dp_admission *a)
 {
-    struct sp_str peer = sp_str_z(a->ip), host = a->request->authority, name;
+    struct sp_str host = a->request->authority, name;
     uint16_t port;
     if (sp_host_split(host, &name, &port))
         host = name;
+    struct sp_str chain = forwarded_for(a); /* first: Connection must not take it away */
     sp_fields_strip_hop_by_hop(&a->request->fields);
-    struct sp_str chain = forwarded_for(a);
     replace(a, SP_FIELD_X_FORWARDED_FOR, SP_STR("X-Forwarded-For"), chain);
-    believe_or_replace(a, SP_FIELD_X_REAL_IP, SP_STR("X-Real-IP"), peer);
+    replace(a, SP_FIELD_X_REAL_IP, SP_STR("X-Real-IP"), client_of(a));
     believe_or_replace(a, SP_FIELD_X_FORWARDED_PROTO, SP_STR("X-Forwarded-Proto"),
                        a->peer ? SP_STR("https") : SP_STR("http"));
     believe_or_replace(a, SP_FIELD_X_FORWARDED_HOST, SP_STR("X-Forwarded-Host"), host);
@@ -83,8 +89,7 @@ void dp_admit_call(const struct dp_admission *a, struct dp_call *call)
     call->ws = sp_str_z(a->route->conf->ws);
     call->grpc = a->grpc;
     call->query = a->query;
-    const struct sp_field *real = sp_fields_find_id(&a->request->fields, SP_FIELD_X_REAL_IP); /* ours, or believed */
-    call->client_ip = real ? real->value : sp_str_z(a->ip);
+    call->client_ip = client_of(a);
     call->peer_trusted = a->trusted;
 }
 

@@ -44,6 +44,8 @@ static const struct metric metrics[] = {
             "Client certificates whose OCSP responder or CRL was asked."),
     COUNTER("sallyport_revocation_failures_total", "", revocation.failures,
             "Requests whose certificate could not be checked for revocation."),
+    COUNTER("sallyport_proxy_headers_refused_total", "", proxy_headers_refused,
+            "Connections closed because they did not begin with a PROXY header."),
     COUNTER("sallyport_idle_closed_total", "", idle_closed, "Connections closed because they were idle."),
 };
 

@@ -65,7 +65,7 @@ struct dp_call {
     struct sp_str ws;                 /* workspace of the matched route */
     struct sp_str query;              /* with its '?', or empty; what a plugin puts here goes upstream */
     struct sp_str client_ip;          /* text: the client's address after trusted_ips and real_ip rules */
-    bool peer_trusted;                /* the TCP peer itself is in trusted_ips */
+    bool peer_trusted;                /* the TCP peer itself is in trusted_ips; whom it speaks for does not count */
     bool grpc;
     bool limits_body;                 /* set by a plugin: a body of more than body_limit bytes is answered with 413 while it comes */
     uint64_t body_limit;

@@ -10,7 +10,8 @@ static struct dp_admission admission(struct dp_exchange *x)
         .snapshot = x->epoch->snapshot,
         .request = &x->request,
         .peer = c->tls ? sp_tls_peer(c->tls) : NULL,
-        .ip = c->ip,
+        .ip = c->peer_ip,
+        .client_ip = x->call.client_ip,
         .trusted = c->trusted,
         .listener_port = sp_address_port(&c->listener->address),
         .via = x->worker->options->via,
@@ -55,8 +56,19 @@ static bool act(struct dp_exchange *x, struct dp_admission *a, enum dp_verdict v
     return false;
 }
 
+/* Before anything is removed: nobody changes who he is by naming the field in Connection. */
+static struct sp_str find_client(struct dp_exchange *x)
+{
+    struct sp_address client;
+    if (!x->conn->trusted || !dp_real_ip_read(&x->worker->options->real_ip, &x->request.fields, &client))
+        return sp_str_z(x->conn->ip);
+    char *text = sp_arena_alloc_raw(x->arena, SP_ADDRESS_TEXT);
+    return sp_str(text, sp_address_ip(&client, text));
+}
+
 bool dp_exchange_admit(struct dp_exchange *x)
 {
+    x->call.client_ip = find_client(x);
     struct dp_admission a = admission(x);
     bool in = dp_admit(&a);
     x->grpc = a.grpc;

@@ -1,5 +1,6 @@
 #include "proxy/conn.h"
 
+#include "net/proxy_protocol.h"
 #include "proxy/exchange.h"
 
 #include <errno.h>
@@ -28,14 +29,6 @@ void dp_conn_set_deadline(struct dp_conn *c, uint32_t after_ms)
     sp_deadline_set(c->worker->wheel, &c->deadline, after_ms, on_deadline);
 }
 
-static bool is_trusted(const struct dp_proxy_options *o, const struct sp_address *a)
-{
-    for (size_t i = 0; i < o->num_trusted; i++)
-        if (sp_network_has(&o->trusted[i], a))
-            return true;
-    return false;
-}
-
 static void flush_deferred(struct sp_deferred *d);
 
 static void link_conn(struct dp_worker *w, struct dp_conn *c)
@@ -61,32 +54,40 @@ static void open_up(struct dp_conn *c)
     c->protocol->open(c);
 }
 
+/* The client's own bytes come from here on. */
+static void begin(struct dp_conn *c)
+{
+    struct dp_worker *w = c->worker;
+    if (!c->listener->tls) {
+        open_up(c);
+        return;
+    }
+    c->state = DP_CONN_HANDSHAKE;
+    c->epoch = dp_epoch_hold(w);
+    c->tls = sp_tls_accept(w->options->tls, c->epoch->snapshot->names, c->listener->id, &w->wire);
+}
+
 void dp_conn_accept(struct dp_listener *l, int fd, const struct sp_address *from)
 {
     struct dp_worker *w = l->worker;
-    struct dp_epoch *epoch = l->conf->tls ? dp_epoch_hold(w) : NULL;
-    if (w->num_conns >= w->options->max_connections || (l->conf->tls && !epoch)) {
-        dp_epoch_drop(w, epoch);
+    if (w->num_conns >= w->options->max_connections || (l->conf->tls && !w->epoch)) {
         close(fd);
         return;
     }
     struct dp_conn *c = sp_alloc(sizeof *c);
     c->worker = w;
     c->listener = l->conf;
-    c->address = *from;
-    c->trusted = is_trusted(w->options, from);
-    sp_address_ip(from, c->ip);
+    c->trusted = dp_real_ip_trusts(&w->options->real_ip, from);
+    sp_address_ip(from, c->peer_ip);
+    c->ip = c->peer_ip;
     c->flush.fn = flush_deferred;
-    c->epoch = epoch;
     link_conn(w, c);
     sp_watch_start(&c->watch, w->loop, fd, SP_READ, on_ready);
     dp_conn_set_deadline(c, w->options->handshake_ms);
-    if (!l->conf->tls) {
-        open_up(c);
-        return;
-    }
-    c->tls = sp_tls_accept(w->options->tls, epoch->snapshot->names, l->conf->id, &w->wire);
-    on_ready(&c->watch, SP_READ); /* with TCP Fast Open or a quick client the ClientHello is here already */
+    if (!l->conf->proxy_protocol)
+        begin(c);
+    if (l->conf->tls)
+        on_ready(&c->watch, SP_READ); /* with TCP Fast Open or a quick client the ClientHello is here already */
 }
 
 static void free_conn(struct dp_conn *c)
@@ -123,7 +124,7 @@ void dp_conn_close(struct dp_conn *c)
     struct dp_worker *w = c->worker;
     if (c->state == DP_CONN_CLOSED)
         return;
-    bool was_open = c->state != DP_CONN_HANDSHAKE;
+    bool was_open = c->state >= DP_CONN_OPEN;
     c->state = DP_CONN_CLOSED;
     sp_deadline_clear(w->wheel, &c->deadline);
     sp_loop_undefer(w->loop, &c->flush);
@@ -336,6 +337,49 @@ void dp_conn_pause(struct dp_conn *c, bool paused)
     set_want(c);
 }
 
+static void refuse_preface(struct dp_conn *c, const char *why)
+{
+    dp_count(&c->worker->counters.proxy_headers_refused, 1);
+    sp_log(SP_DEBUG, "proxy_header_refused", "peer=%s reason=\"%s\"", c->peer_ip, why);
+    dp_conn_close(c);
+}
+
+/* What a stranger writes into the header changes nothing. */
+static void believe(struct dp_conn *c, const struct sp_proxy_header *h)
+{
+    if (!h->known || !c->trusted || !c->worker->options->real_ip.proxy_protocol)
+        return;
+    sp_address_ip(&h->source, c->told_ip);
+    c->ip = c->told_ip;
+}
+
+/* True: the PROXY header is through, and *bytes is what came behind it. Usually it comes whole, and is read where it
+ * lies. */
+static bool take_preface(struct dp_conn *c, struct sp_str *bytes)
+{
+    struct sp_proxy_header h;
+    const char *why;
+    size_t before = c->in.len, room = SP_PROXY_HEADER_MAX - before;
+    if (before)
+        sp_buf_append(&c->in, bytes->p, bytes->len < room ? bytes->len : room);
+    switch (sp_proxy_header_parse(before ? sp_buf_str(&c->in) : *bytes, &h, &why)) {
+    case SP_PROXY_BAD:
+        refuse_preface(c, why);
+        return false;
+    case SP_PROXY_MORE:
+        if (!before)
+            sp_buf_add(&c->in, *bytes);
+        return false;
+    case SP_PROXY_DONE:
+        break;
+    }
+    *bytes = sp_str_skip(*bytes, h.len - before);
+    sp_buf_fini(&c->in);
+    believe(c, &h);
+    begin(c);
+    return bytes->len > 0;
+}
+
 static void count_handshake(struct dp_conn *c)
 {
     struct dp_counters *n = &c->worker->counters;
@@ -394,6 +438,8 @@ static void on_bytes(struct dp_conn *c, struct sp_str bytes)
     dp_count(&w->counters.bytes_in, (int64_t)bytes.len);
     if (c->state == DP_CONN_LINGER)
         return;
+    if (c->state == DP_CONN_PREFACE && !take_preface(c, &bytes))
+        return;
     if (!c->tls) {
         c->protocol->recv(c, bytes);
         return;
@@ -407,7 +453,7 @@ static void on_bytes(struct dp_conn *c, struct sp_str bytes)
 
 static void on_readable(struct dp_conn *c)
 {
-    char *to = c->tls ? c->worker->sealed : c->worker->plain;
+    char *to = c->listener->tls ? c->worker->sealed : c->worker->plain;
     ssize_t n = recv(c->watch.fd, to, DP_RECV, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;

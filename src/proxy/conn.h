@@ -2,13 +2,15 @@
  * for its handshake only: each request asks for the epoch of its own moment. Worker thread; frees itself at the end of
  * a turn.
  *
+ *   PREFACE -> HANDSHAKE | OPEN | CLOSED   (a PROXY header is awaited; only where the listener takes one)
  *   HANDSHAKE -> OPEN | CLOSED     OPEN -> LINGER | CLOSED     LINGER -> CLOSED
- *   HANDSHAKE ends by options.handshake_ms, OPEN by idle, head and body deadlines, LINGER by 2 s. */
+ *   PREFACE and HANDSHAKE together end by options.handshake_ms, OPEN by idle, head and body deadlines, LINGER by 2 s.
+ */
 #pragma once
 #include "http/h2.h"
 #include "proxy/worker.h"
 
-enum dp_conn_state { DP_CONN_HANDSHAKE, DP_CONN_OPEN, DP_CONN_LINGER, DP_CONN_CLOSED };
+enum dp_conn_state { DP_CONN_PREFACE, DP_CONN_HANDSHAKE, DP_CONN_OPEN, DP_CONN_LINGER, DP_CONN_CLOSED };
 
 struct dp_conn;
 /* What speaks on an open connection. */
@@ -42,16 +44,18 @@ struct dp_conn {
     struct dp_epoch *epoch;    /* during the handshake */
     struct sp_tls_stream *tls; /* NULL: plain */
     const struct dp_protocol *protocol;
-    struct sp_address address;
-    char ip[SP_ADDRESS_TEXT];
-    uint8_t state;     /* enum dp_conn_state */
+    char peer_ip[SP_ADDRESS_TEXT]; /* the other end of the TCP connection; `trusted` is about this one and no other */
+    char told_ip[SP_ADDRESS_TEXT]; /* whom the PROXY header of a trusted peer names; else empty */
+    const char *ip;                /* the client's, as far as the connection knows: one of the two */
+    uint8_t state;                 /* enum dp_conn_state */
     int64_t not_after; /* wall seconds: the client certificate's end, which the connection does not outlive; 0: none */
     bool read_paused, close_after_flush, close_notified, linger, trusted;
     struct sp_buf stage;   /* plaintext of this turn; its memory is borrowed from the worker */
     struct sp_buf pending; /* bytes for the socket that it did not take */
     /* h1 */
     struct dp_exchange *x;
-    struct sp_buf in; /* bytes that wait for their turn: part of a head, pipelined requests */
+    struct sp_buf
+        in; /* bytes that wait for their turn: part of a head, pipelined requests; before: of a PROXY header */
     size_t scanned;
     struct sp_deferred resume;
     /* h2 */

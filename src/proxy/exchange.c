@@ -92,8 +92,12 @@ static void log_access(struct dp_exchange *x)
     struct dp_worker *w = x->worker;
     struct sp_buf *b = &w->access_log;
     uint64_t now = sp_loop_now(w->loop);
-    sp_buf_printf(b, "{\"time\":%lld,\"request_id\":\"%s\",\"client\":\"%s\",\"method\":\"",
-                  (long long)sp_clock_wall_s(w->clock), x->request_id, x->conn->ip);
+    struct sp_str client = x->call.client_ip.len ? x->call.client_ip : sp_str_z(x->conn->ip);
+    sp_buf_printf(b, "{\"time\":%lld,\"request_id\":\"%s\",\"client\":\"%.*s\"", (long long)sp_clock_wall_s(w->clock),
+                  x->request_id, SP_FMT(client));
+    if (!sp_str_eq(client, sp_str_z(x->conn->peer_ip)))
+        sp_buf_printf(b, ",\"peer\":\"%s\"", x->conn->peer_ip);
+    sp_buf_add(b, SP_STR(",\"method\":\""));
     put_json_text(b, x->request.method);
     sp_buf_printf(b, "\",\"host\":\"");
     put_json_text(b, x->request.authority);

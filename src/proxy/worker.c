@@ -138,13 +138,12 @@ static sp_result bind_listeners(struct dp_worker *w, struct dp_proxy_options *o,
     w->listeners = sp_alloc(sizeof *w->listeners * (o->num_listeners + 1));
     for (size_t i = 0; i < o->num_listeners; i++)
         w->listeners[i].watch.fd = -1;
-    static const struct sp_listen_how how = {.reuseport = true};
     for (size_t i = 0; i < o->num_listeners; i++) {
         struct dp_listener *l = &w->listeners[i];
         int fd;
         l->worker = w;
         l->conf = &o->listeners[i];
-        SP_TRY(sp_listen(&o->listeners[i].address, &how, &fd, err));
+        SP_TRY(sp_listen(&o->listeners[i].address, &o->listeners[i].how, &fd, err));
         l->watch.fd = fd;
         SP_TRY(sp_local_address(fd, &o->listeners[i].address, err));
     }

@@ -6,6 +6,7 @@
 #include "http/h2.h"
 #include "net/wheel.h"
 #include "plugin/revocation.h"
+#include "proxy/real_ip.h"
 #include "upstream/pool.h"
 #include <pthread.h>
 
@@ -23,7 +24,7 @@ struct dp_counters {
     uint64_t connections_total, connections_active, handshakes_total, handshakes_failed, handshakes_resumed,
         handshakes_asked, handshakes_with_certificate, requests_total, requests_active,
         responses[6] /* by class, 0: none */, unauthorized_total, misdirected_total, upstream_connects, upstream_reuses,
-        upstream_failures, bytes_in, bytes_out, idle_closed;
+        upstream_failures, bytes_in, bytes_out, idle_closed, proxy_headers_refused;
     struct dp_revocation_counters revocation;
 };
 static inline void dp_count(uint64_t *counter, int64_t n)
@@ -38,8 +39,10 @@ static inline uint64_t dp_counter_get(const uint64_t *counter)
 /* One address to listen on; the same for all workers. */
 struct dp_listener_conf {
     struct sp_address address; /* with the real port once bound */
+    struct sp_listen_how how;
     bool tls;
-    uint64_t id; /* binds resumption */
+    bool proxy_protocol; /* every connection begins with a PROXY header */
+    uint64_t id;         /* binds resumption */
 };
 
 /* The same for all workers, for the life of the process. */
@@ -47,8 +50,7 @@ struct dp_proxy_options {
     struct dp_listener_conf *listeners;
     size_t num_listeners;
     struct sp_tls_server *tls;
-    struct sp_network *trusted;
-    size_t num_trusted;
+    struct dp_real_ip real_ip;
     uint32_t max_connections, max_requests; /* per worker; requests under way, whatever connections they are on */
     uint32_t idle_ms, head_ms, body_ms, handshake_ms;
     struct sp_h1_limits h1;

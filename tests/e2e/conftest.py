@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 from sallytest.pki import Pki # noqa: E402
-from sallytest.programs import DataPlane, Nginx # noqa: E402
+from sallytest.programs import DataPlane, HAProxy, Nginx, NginxStream # noqa: E402
 from sallytest.upstream import Echo, Scripted # noqa: E402
 
 
@@ -77,6 +77,18 @@ def nginx(tmp_path):
 
     def start(server, **kwargs):
         started.append(Nginx(tmp_path, server, **kwargs).start())
+        return started[-1]
+    yield start
+    finish(started)
+
+
+@pytest.fixture
+def in_front(tmp_path):
+    """start(kind, ...): a balancer in front of us."""
+    started = []
+
+    def start(kind, *how, **kwargs):
+        started.append({"nginx": Nginx, "nginx-stream": NginxStream, "haproxy": HAProxy}[kind](tmp_path, *how, **kwargs).start())
         return started[-1]
     yield start
     finish(started)

@@ -453,7 +453,8 @@ void flow_start(struct flow *f, const struct flow_setup *setup)
     *f = (struct flow){0};
     assert_false(sp_failed(sp_loop_new(&f->loop, &err)));
     for (int i = 0; i < 2; i++) {
-        f->listeners[i] = (struct dp_listener_conf){.tls = i == 1, .id = (uint64_t)i + 1};
+        f->listeners[i] = (struct dp_listener_conf){
+            .how = {.reuseport = true}, .tls = i == 1, .proxy_protocol = s->proxy_protocol, .id = (uint64_t)i + 1};
         assert_true(sp_address_parse_ip(SP_STR("127.0.0.1"), 0, &f->listeners[i].address));
     }
     if (s->trusted)
@@ -461,8 +462,12 @@ void flow_start(struct flow *f, const struct flow_setup *setup)
     struct sp_tls_server_options tls = {.alpn = "h2,http/1.1"};
     f->options = (struct dp_proxy_options){.listeners = f->listeners,
                                            .num_listeners = 2,
-                                           .trusted = f->trusted,
-                                           .num_trusted = s->trusted ? 1 : 0,
+                                           .real_ip = {.trusted = f->trusted,
+                                                       .num_trusted = s->trusted ? 1 : 0,
+                                                       .header = sp_str_z(s->real_ip_header),
+                                                       .id = sp_field_id_of(sp_str_z(s->real_ip_header)),
+                                                       .proxy_protocol = s->proxy_protocol,
+                                                       .recursive = s->real_ip_recursive},
                                            .max_connections = 10000,
                                            .max_requests = s->max_requests ? s->max_requests : 10000,
                                            .idle_ms = or_default(s->idle_ms),
@@ -554,34 +559,48 @@ void flow_stop(struct flow *f)
     sp_tls_server_free(f->options.tls);
 }
 
-void flow_connect(struct flow *f, struct flow_end *e)
+void flow_connect_to(struct flow *f, struct flow_end *e, bool tls)
 {
     *e = (struct flow_end){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     assert_true(e->fd >= 0);
     be_patient(e->fd);
-    const struct sp_address *to = &f->listeners[0].address;
+    const struct sp_address *to = &f->listeners[tls].address;
     assert_int_equal(connect(e->fd, (const struct sockaddr *)&to->ss, to->len), 0);
+}
+
+void flow_connect(struct flow *f, struct flow_end *e)
+{
+    flow_connect_to(f, e, false);
 }
 
 void flow_connect_tls_with(struct flow *f, struct flow_end *e, struct sp_tls_client *client, const char *sni)
 {
-    *e = (struct flow_end){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    assert_true(e->fd >= 0);
-    be_patient(e->fd);
-    const struct sp_address *to = &f->listeners[1].address;
-    assert_int_equal(connect(e->fd, (const struct sockaddr *)&to->ss, to->len), 0);
+    flow_connect_to(f, e, true);
     e->tls = sp_tls_connect(client, sp_str_z(sni), &e->wire);
     if (!shake_hands(e))
         e->broken = true;
 }
 
-void flow_connect_tls(struct flow *f, struct flow_end *e, const char *sni)
+static void new_client(struct flow *f)
 {
     struct sp_error err;
     struct sp_tls_client_options o = {.alpn = "http/1.1"};
     sp_tls_client_free(f->client);
     assert_false(sp_failed(sp_tls_client_new(&o, &f->client, &err)));
+}
+
+void flow_connect_tls(struct flow *f, struct flow_end *e, const char *sni)
+{
+    new_client(f);
     flow_connect_tls_with(f, e, f->client, sni);
+}
+
+void flow_begin_tls(struct flow *f, struct flow_end *e, const char *sni, struct sp_str before)
+{
+    new_client(f);
+    e->tls = sp_tls_connect(f->client, sp_str_z(sni), &e->wire);
+    sp_buf_add(&e->wire.out, before);
+    e->broken = !shake_hands(e);
 }
 
 unsigned flow_get(struct flow *f, const char *path, struct flow_answer *a)

@@ -93,6 +93,9 @@ struct flow_setup {
     uint32_t idle_ms, head_ms, body_ms, handshake_ms; /* default 60000 */
     uint32_t max_requests;                            /* default 10000 */
     const char *trusted;                              /* a network */
+    const char *real_ip_header;                       /* default none */
+    bool real_ip_recursive;
+    bool proxy_protocol; /* PROXY headers on both listeners, and believed */
 };
 struct flow {
     struct sp_loop *loop;
@@ -112,7 +115,10 @@ void flow_config(struct flow *f, const char *fmt, ...) SP_PRINTF(2, 3); /* YAML;
 void flow_serve(struct flow *f, uint16_t port, const char *extra);
 void flow_drain(struct flow *f, uint32_t grace_ms);
 void flow_stop(struct flow *f); /* drains without grace, unless flow_drain was called, and joins */
-void flow_connect(struct flow *f, struct flow_end *e); /* plain */
+void flow_connect(struct flow *f, struct flow_end *e);              /* plain */
+void flow_connect_to(struct flow *f, struct flow_end *e, bool tls); /* to one of the listeners; nothing is said yet */
+/* On such a connection: the handshake, ALPN http/1.1, with `before` in front of its first bytes. */
+void flow_begin_tls(struct flow *f, struct flow_end *e, const char *sni, struct sp_str before);
 void flow_connect_tls_with(struct flow *f, struct flow_end *e, struct sp_tls_client *client, const char *sni);
 void flow_connect_tls(struct flow *f, struct flow_end *e, const char *sni); /* ALPN http/1.1 */
 /* One GET on a connection of its own; the status, 0: no answer. */

@@ -169,7 +169,8 @@ class DataPlane(Program):
             self.must_run()
             return read_ports(self.ports_file)
         ports = poll(look, lambda: f"the ports file of {self.name}:\n{self.log[-3000:]}")
-        self.port, self.plain = (port_of(ports[key][0]) for key in ("listen", "listen_plain"))
+        self.ports, self.plains = ([port_of(address) for address in ports[key]] for key in ("listen", "listen_plain"))
+        self.port, self.plain = self.ports[0], self.plains[0]
         self.status_url = "http://" + ports["status"]
 
     def status(self, path="/status"):
@@ -212,13 +213,30 @@ class DataPlane(Program):
         return [json.loads(line) for line in self.out.splitlines() if line.startswith("{") and line.endswith("}")]
 
 
-class Nginx(Program):
-    """nginx as an upstream: the body of its server block is given; it listens on one free port."""
+class Foreign(Program):
+    """Somebody else's server on one free port."""
+
+    def start(self):
+        self.launch()
+
+        def look():
+            self.must_run()
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return True
+            except OSError:
+                return False
+        poll(look, lambda: f"{self.name} listens: {self.log} {self.errors.read_text() if self.errors.exists() else ''}")
+        return self
+
+
+class Nginx(Foreign):
+    """nginx as an upstream or in front of us: the body of its server block is given."""
 
     def __init__(self, folder, server, tls=None, name="nginx"):
         folder = pathlib.Path(folder) / name
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port, self.errors = free_port(), folder / "error.log"
         self.connections = folder / "access.log"
         temp = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         user = "user root;" if os.geteuid() == 0 else ""
@@ -231,18 +249,52 @@ http {{ {temp} log_format c '$connection $connection_requests $request $status';
 """)
         super().__init__(name, folder, [tool("nginx"), "-p", folder, "-c", folder / "nginx.conf"])
 
-    def start(self):
-        self.launch()
 
-        def look():
-            self.must_run()
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return True
-            except OSError:
-                return False
-        poll(look, lambda: f"nginx listens: {(self.folder / 'error.log').read_text()}")
-        return self
+STREAM_MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+
+
+class NginxStream(Foreign):
+    """nginx as a balancer that relays bytes: the body of its server block in `stream` is given."""
+
+    def __init__(self, folder, server, name="nginx-stream"):
+        if not STREAM_MODULE.exists():
+            pytest.skip("nginx has no stream module: deploy/install-deps test brings it")
+        folder = pathlib.Path(folder) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port, self.errors = free_port(), folder / "error.log"
+        user = "user root;" if os.geteuid() == 0 else ""
+        (folder / "nginx.conf").write_text(f"""load_module {STREAM_MODULE}; {user} daemon off; worker_processes 1; pid {folder}/pid;
+error_log {self.errors}; events {{ worker_connections 512; }}
+stream {{ server {{ listen 127.0.0.1:{self.port}; {server} }} }}
+""")
+        super().__init__(name, folder, [tool("nginx"), "-p", folder, "-c", folder / "nginx.conf"])
+
+
+class HAProxy(Foreign):
+    """HAProxy in front of us: mode, what follows its `bind ADDRESS`, lines of its frontend, what follows its `server s ADDRESS`."""
+
+    def __init__(self, folder, mode, to, server, bind="", lines=(), name="haproxy"):
+        folder = pathlib.Path(folder) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port, self.errors = free_port(), folder / "haproxy.log"
+        frontend = "".join(f"  {line}\n" for line in lines)
+        (folder / "haproxy.cfg").write_text(f"""global
+  maxconn 100
+defaults
+  mode {mode}
+  timeout connect 10s
+  timeout client 30s
+  timeout server 30s
+frontend f
+  bind 127.0.0.1:{self.port} {bind}
+{frontend}  default_backend b
+backend b
+  server s 127.0.0.1:{to} {server}
+""")
+        super().__init__(name, folder, [tool("haproxy"), "-db", "-f", folder / "haproxy.cfg"])
+
+    def stop(self, seconds=20):
+        return super().stop(seconds) and 0 # it ends with 143
 
 
 class Control(Program):
