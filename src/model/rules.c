@@ -193,6 +193,7 @@ static const struct sp_rule header_cert_auth_config_rules[] = {
     {"https_proxy_port", .bounded = true, .min = 0, .max = 65535},
     {"certificate_header_name", .required = true, .check = sp_check_header_name, .says = "a header name"},
     {"certificate_header_format", .required = true, .one_of = "base64_encoded url_encoded rfc9440 xfcc"},
+    {"invalid_certificate_status", .one_of = "401 500"},
 };
 
 static const struct sp_rule tls_metadata_headers_config_rules[] = {

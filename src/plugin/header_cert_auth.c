@@ -11,6 +11,7 @@ struct header_cert_auth {
     struct sp_str header;
     enum dp_cert_format format;
     bool secure_source;
+    bool errs; /* as Kong: what is no certificate is an error of ours, 500, which `anonymous` does not take over */
 };
 
 static sp_result read_format(const char *word, enum dp_cert_format *out, struct sp_error *err)
@@ -36,6 +37,7 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
     out->auth.event = "header_cert_auth_failed";
     out->auth.mappings = DP_HEADER_CERT_AUTH_MAPPINGS;
     out->secure_source = m->secure_source;
+    out->errs = m->invalid_certificate_status == 500;
     out->header = sp_arena_dup(a, sp_str_z(m->certificate_header_name));
     if (!sp_token_valid(out->header))
         return sp_fail(err, SP_E_INVALID, "config.certificate_header_name: not a header field name");
@@ -50,6 +52,16 @@ static void digest_chain(const struct sp_der_list *chain, uint8_t out[32])
     for (size_t i = 0; i < chain->num; i++)
         sp_sha256(chain->v[i], each[i]);
     sp_sha256(sp_str(each, chain->num * 32), out);
+}
+
+/* Something came that is no certificate, and this instance answers as Kong does. */
+static bool is_error(const struct header_cert_auth *h, const struct dp_call *call, bool malformed,
+                     const struct sp_der_list *chain)
+{
+    struct sp_cert_info info;
+    if (!h->errs || (h->auth.anonymous_name.len && call->has_credential))
+        return false;
+    return malformed || (chain->num && sp_failed(sp_cert_read(chain->v[0], call->arena, &info, NULL)));
 }
 
 static enum dp_verdict access(const void *instance, struct dp_call *call)
@@ -67,6 +79,8 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
     } else if (!dp_cert_header_read(call->arena, &call->request->fields, h->header, h->format, &chain)) {
         p.malformed = true;
     }
+    if (is_error(h, call, p.malformed, &chain))
+        return dp_reply(call, 500, "An unexpected error occurred");
     if (chain.num && !p.malformed) {
         digest_chain(&chain, digest);
         p.chain = chain.v;

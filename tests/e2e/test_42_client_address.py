@@ -261,6 +261,32 @@ def test_dialects(pki, echo, sallyport, http2):
     assert curl("https://a.test/url_encoded", "-H", f"X-Other: {good}", resolve=proxy.port, http2=http2).status == 401
 
 
+@pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
+def test_chains_of_the_other_dialects(pki, echo, sallyport, http2):
+    """RFC 9440 has the chain in a field of its own, which may come in parts; Envoy writes the chain after what others said."""
+    routes = [route("r", paths=["/rfc"], plugins=[{**header_auth(pki, "rfc9440"), "config": {
+                  **header_auth(pki, "rfc9440")["config"], "certificate_header_name": "Client-Cert"}}]),
+              route("x", paths=["/xfcc"], plugins=[header_auth(pki, "xfcc")])]
+    proxy = sallyport(document(pki, service("app", echo.url, *routes)), "--trusted-ips", BALANCER)
+    chain = urllib.parse.quote(pki.bob.chain_pem, safe="")
+
+    def visit(path, *lines):
+        fields = [part for line in lines for part in ("-H", line)]
+        answer = curl(f"https://a.test{path}", *fields, resolve=proxy.port, http2=http2)
+        return answer.upstream_header("x-consumer-username")[0] if answer.status == 200 else (answer.status, answer.json()["message"])
+    leaf, middle, root = (f":{body_of(each)}:" for each in (pki.bob, pki.middle, pki.clients))
+    failed = (401, "TLS certificate failed verification")
+    assert visit("/rfc", f"Client-Cert: {leaf}", f"Client-Cert-Chain: {middle}, {root}") == "bob"
+    assert visit("/rfc", f"Client-Cert: {leaf}", f"Client-Cert-Chain: {middle}", f"client-cert-chain: {root}") == "bob"
+    assert visit("/rfc", f"Client-Cert: {leaf}") == failed
+    assert visit("/rfc", f"Client-Cert: {leaf}", f"Client_Cert: {leaf}", f"Client-Cert-Chain: {middle}") == failed
+    assert visit("/rfc", f"Client-Cert: {leaf}, {middle}") == failed
+    assert visit("/rfc", f"Client-Cert: {body_of(pki.bob)}", f"Client-Cert-Chain: {middle}") == failed
+    assert visit("/rfc", f"Client-Cert-Chain: {middle}") == (401, "No required TLS certificate was sent")
+    assert visit("/xfcc", f'X-Forwarded-Cert: Hash=1;Cert="forged",By=spiffe://us;Hash=2;Chain="{chain}"') == "bob"
+    assert visit("/xfcc", f'X-Forwarded-Cert: Chain="{chain}",By=spiffe://us;Hash=2') == failed # the last one has none
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_nginx_terminates_tls(pki, echo, sallyport, nginx, secure):
     """nginx asks for a certificate, judges nothing, and hands on what came in $ssl_client_escaped_cert."""

@@ -160,6 +160,39 @@ static void garbage(void **state)
     sp_buf_fini(&many);
 }
 
+/* Kong's own answer to what is no certificate, for those who want it; everything else stays. */
+static void garbage_may_be_an_error(void **state)
+{
+    struct lab *l = *state;
+    add_consumer(l, (struct person){.id = "c1", .username = "alice"});
+    add_consumer(l, (struct person){.id = "a-id", .username = "anon"});
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice"}, &l->ca);
+    struct issued forged = issue(l, (struct leaf){.cn = "alice"}, &l->other_ca);
+    Sallyport__V1__HeaderCertAuthConfig c = header_config("base64_encoded");
+    c.invalid_certificate_status = 500;
+    for (int anonymous = 0; anonymous < 2; anonymous++) {
+        c.anonymous = anonymous ? (char *)"anon" : NULL;
+        const void *i = ready(l, &dp_header_cert_auth, &c);
+        replies(run(l, i, "12345invalidcert67890"), 500, "An unexpected error occurred"); /* no base64 */
+        replies(run(l, i, "AAAA"), 500, "An unexpected error occurred");                  /* base64 of nothing */
+        passes(run(l, i, base64(l, leaf.der)), "alice");
+        struct request *r = from_proxy(l, "garbage!");
+        r->call.peer_trusted = false; /* is not even looked at */
+        dp_header_cert_auth.access(i, &r->call);
+        assert_int_equal(r->call.reply_status, anonymous ? 0 : 401);
+        request_free(r);
+        if (!anonymous) {
+            replies(run(l, i, base64(l, forged.der)), 401, not_verified);
+            replies(run(l, i, NULL), 401, no_certificate);
+            continue;
+        }
+        r = from_proxy(l, "garbage!");
+        r->call.has_credential = true; /* somebody else has authenticated already */
+        assert_int_equal(dp_header_cert_auth.access(i, &r->call), DP_NEXT);
+        request_free(r);
+    }
+}
+
 static void dialects(void **state)
 {
     struct lab *l = *state;
@@ -175,6 +208,7 @@ static void dialects(void **state)
          sp_arena_printf(l->arena, "-----BEGIN CERTIFICATE-----%s-----END CERTIFICATE-----,%s", b_leaf, b_inter).p},
         {"url_encoded", percent(l, both)},
         {"url_encoded", lightly_escaped(l, both.p)},
+        {"url_encoded", percent(l, sp_arena_printf(l->arena, "%s\r\n%s", leaf.pem.p, l->inter.pem.p))},
         {"xfcc", sp_arena_printf(l->arena, "By=spiffe://x;Cert=\"forged\",Hash=1;Chain=\"%s\";Cert=\"%s\"",
                                  percent(l, both), percent(l, leaf.pem))
                      .p},
@@ -389,13 +423,8 @@ int main(void)
 {
     sp_log_min = SP_ERROR;
     const struct CMUnitTest tests[] = {
-        TEST(only_from_trusted_peers),
-        TEST(garbage),
-        TEST(dialects),
-        TEST(pipeline_is_the_same),
-        TEST(bad_configs),
-        TEST(metadata_of_a_chain),
-        TEST(metadata_of_nothing),
+        TEST(only_from_trusted_peers), TEST(garbage),     TEST(garbage_may_be_an_error), TEST(dialects),
+        TEST(pipeline_is_the_same),    TEST(bad_configs), TEST(metadata_of_a_chain),     TEST(metadata_of_nothing),
         TEST(metadata_as_rfc9440),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
