@@ -202,9 +202,9 @@ static struct result *judge(const struct dp_cert_auth *c, struct dp_call *call, 
                             int64_t now)
 {
     struct sp_arena *keep;
-    struct result *r = dp_memo_put(call->cache, c, p->digest, sizeof *r, &keep);
     struct sp_verdict v;
     sp_verify_chain(c->trust->set, p->chain, p->num, now, &v);
+    struct result *r = dp_memo_put(call->cache, c, p->digest, v.ok, sizeof *r, &keep);
     r->from = now;
     r->failed = v.reason;
     r->issuer = v.issuer;

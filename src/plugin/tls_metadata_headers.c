@@ -124,7 +124,8 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
     const struct texts *t = dp_memo_find(call->cache, m, call->peer->digest);
     if (!t) {
         struct sp_arena *keep;
-        struct texts *made = dp_memo_put(call->cache, m, call->peer->digest, sizeof *made, &keep);
+        bool proven = call->client_verify == DP_VERIFY_SUCCESS;
+        struct texts *made = dp_memo_put(call->cache, m, call->peer->digest, proven, sizeof *made, &keep);
         describe(call->peer, keep, made);
         t = made;
     }
