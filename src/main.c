@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, ROTATE_TICKETS_MS = 12 * 3600 * 1000 };
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, ROTATE_TICKETS_MS = 12 * 3600 * 1000, LOOK_MS = 5000 };
 
 struct program {
     struct dp_settings *set;
@@ -141,6 +141,8 @@ static sp_result prepare_proxy(struct program *p, struct sp_error *err)
     o->head_ms = s->head_s * 1000;
     o->body_ms = s->body_s * 1000;
     o->handshake_ms = s->handshake_s * 1000;
+    o->look_ms = LOOK_MS;
+    o->grace_ms = s->grace_s * 1000;
     o->h1 = sp_h1_default_limits;
     o->h1.max_head_bytes = s->max_head;
     o->h1.max_fields = s->max_fields;

@@ -170,7 +170,8 @@ static const struct sp_option process_options[] = {
      .set = sp_option_u32,
      .to = &dp_settings.grace_s,
      .max = 86400,
-     .help = "After that: requests under way may take so long to finish. Default 30."},
+     .help = "After that: requests under way may take so long to finish. Default 30. Also what runs on a connection "
+             "whose client certificate is not accepted any more."},
 };
 
 static const struct sp_option limit_options[] = {

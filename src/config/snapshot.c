@@ -177,6 +177,14 @@ static void compile_services(struct builder *b)
     }
 }
 
+static void remember_key(struct builder *b, struct dp_route *out)
+{
+    uint8_t digest[32];
+    sp_sha256(sp_str_z(out->conf->id), digest);
+    memcpy(&out->key, digest, sizeof out->key);
+    sp_map_put(b->snap->known_at, sp_str(&out->key, sizeof out->key), out);
+}
+
 static sp_result compile_route(struct builder *b, const Sallyport__V1__Route *conf, struct dp_route *out,
                                struct sp_error *err)
 {
@@ -188,6 +196,8 @@ static sp_result compile_route(struct builder *b, const Sallyport__V1__Route *co
             return sp_fail(err, SP_E_INVALID, "service: no service '%s'", conf->service->id);
     }
     out->chain = dp_chain_compile(b->arena, b->snap->directory, conf, out->service ? out->service->conf : NULL);
+    if (dp_chain_identifies(out->chain))
+        remember_key(b, out);
     return sp_ok();
 }
 
@@ -255,18 +265,27 @@ static void add_handshake(struct builder *b, const struct sp_resource *r)
         bad(b, r, &err);
 }
 
-/* Everything that judging a client depends on goes into one digest: it binds resumption (security.md, CVE-2022-21654).
- */
-static void digest_trust(struct builder *b)
+#define BIT(kind) (1u << SALLYPORT__V1__KIND__##kind)
+
+static void digest_kinds(const struct builder *b, unsigned kinds, uint8_t out[32])
 {
     struct sp_buf all = {0};
     for (size_t i = 0; i < b->resources->num; i++) {
         const struct sp_resource *r = &b->resources->v[i];
-        if (r->kind == SALLYPORT__V1__KIND__CA_CERTIFICATE || r->kind == SALLYPORT__V1__KIND__PLUGIN)
+        if (kinds & 1u << r->kind)
             sp_buf_append(&all, r->hash, sizeof r->hash);
     }
-    sp_sha256(sp_buf_str(&all), b->snap->trust);
+    sp_sha256(sp_buf_str(&all), out);
     sp_buf_fini(&all);
+}
+
+/* Everything that judging a client depends on goes into one digest: it binds resumption (security.md, CVE-2022-21654).
+ * Who the client is and where that counts is asked again at each request, so a session may live on. */
+static void digest_trust(struct builder *b)
+{
+    unsigned trust = BIT(CA_CERTIFICATE) | BIT(PLUGIN);
+    digest_kinds(b, trust, b->snap->trust);
+    digest_kinds(b, trust | BIT(CONSUMER) | BIT(ROUTE) | BIT(SERVICE), b->snap->identity);
 }
 
 static void compile_names(struct builder *b, const struct dp_snapshot_options *o)
@@ -304,6 +323,7 @@ static void compile_all(struct builder *b, const struct dp_snapshot_options *o)
     b->services = sp_map_new(b->arena, count(r, SALLYPORT__V1__KIND__SERVICE));
     s->services = SP_NEW_N(b->arena, struct dp_service, count(r, SALLYPORT__V1__KIND__SERVICE));
     s->directory = dp_directory_new(b->arena);
+    s->known_at = sp_map_new(b->arena, 4);
     for (size_t i = 0; i < r->num; i++)
         index_one(b, &r->v[i]);
     digest_trust(b);
@@ -348,6 +368,11 @@ sp_result dp_snapshot_compile(const struct sp_resources *r, int64_t revision, co
     }
     *out = b.snap;
     return sp_ok();
+}
+
+const struct dp_route *dp_snapshot_known_at(const struct dp_snapshot *s, uint64_t key)
+{
+    return sp_map_get(s->known_at, sp_str(&key, sizeof key));
 }
 
 struct dp_snapshot *dp_snapshot_ref(struct dp_snapshot *s)

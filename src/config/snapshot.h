@@ -13,6 +13,7 @@ struct dp_route {
     struct sp_str name;         /* name or id, for logs */
     struct dp_service *service; /* NULL: the route has none */
     struct dp_chain *chain;
+    uint64_t key; /* the same in every snapshot that has it; 0: it knows nobody by the certificate of a connection */
 };
 
 struct dp_snapshot {
@@ -26,7 +27,9 @@ struct dp_snapshot {
     struct dp_directory *directory;
     struct dp_service *services;
     size_t num_services, num_targets;
-    uint8_t trust[32]; /* digest over CA certificates: when it changes, nothing issued before resumes */
+    uint8_t trust[32];    /* digest over CA certificates: when it changes, nothing issued before resumes */
+    uint8_t identity[32]; /* and over what else a verdict depends on: when it changes, open connections are looked at */
+    struct sp_map *known_at; /* dp_route.key to dp_route, of those that have one */
 };
 
 /* What does not come from the configuration. */
@@ -37,5 +40,6 @@ struct dp_snapshot_options {
 SP_MUST sp_result dp_snapshot_compile(const struct sp_resources *r, int64_t revision,
                                       const struct dp_snapshot_options *o, struct dp_snapshot **out,
                                       struct sp_problems *problems);
+const struct dp_route *dp_snapshot_known_at(const struct dp_snapshot *s, uint64_t key); /* NULL: there is none */
 struct dp_snapshot *dp_snapshot_ref(struct dp_snapshot *s); /* once per worker, never per request */
 void dp_snapshot_unref(struct dp_snapshot *s);

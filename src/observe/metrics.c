@@ -47,6 +47,10 @@ static const struct metric metrics[] = {
     COUNTER("sallyport_proxy_headers_refused_total", "", proxy_headers_refused,
             "Connections closed because they did not begin with a PROXY header."),
     COUNTER("sallyport_idle_closed_total", "", idle_closed, "Connections closed because they were idle."),
+    COUNTER("sallyport_connections_identity_gone_total", "", identity_gone,
+            "Connections drained because their client certificate is not accepted any more."),
+    COUNTER("sallyport_connections_expired_total", "", certificate_ended,
+            "Connections drained because their client certificate ends."),
 };
 
 static void head(struct sp_buf *out, const char *name, const char *type, const char *help)

@@ -215,6 +215,13 @@ static struct result *judge(const struct dp_cert_auth *c, struct dp_call *call, 
     return r;
 }
 
+static struct result *recall(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p,
+                             int64_t now)
+{
+    struct result *r = dp_memo_find(call->cache, c, p->digest);
+    return r && now >= r->from && now <= r->until ? r : judge(c, call, p, now);
+}
+
 /* Whose word counts. Empty: nobody signed the leaf but itself. */
 static struct sp_str issuer_of(const struct dp_cert_auth *c, const struct dp_call *call, const struct dp_presented *p,
                                const struct result *r)
@@ -262,7 +269,7 @@ static enum dp_verdict fail_without_certificate(const struct dp_cert_auth *c, st
 {
     call->client_verify = DP_VERIFY_NONE;
     enum dp_verdict v = fail(c, call, no_certificate, p->why_none ? p->why_none : "no certificate");
-    call->wants_certificate = v == DP_REPLY && call->reply_status == 401 && p->could_have;
+    call->wants_certificate = v == DP_REPLY && call->reply_status == 401 && p->of_connection;
     return v;
 }
 
@@ -299,6 +306,11 @@ static enum dp_verdict accept_default(const struct dp_cert_auth *c, struct dp_ca
     return DP_NEXT;
 }
 
+static bool is_somebody(const struct dp_cert_auth *c, const struct result *r)
+{
+    return c->skip_lookup || r->consumer || c->default_consumer;
+}
+
 enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p)
 {
     if (c->anonymous_name.len && call->has_credential)
@@ -310,9 +322,7 @@ enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call
     if (p->num == 0)
         return fail_without_certificate(c, call, p);
     int64_t now = sp_clock_wall_s(call->clock);
-    struct result *r = dp_memo_find(call->cache, c, p->digest);
-    if (!r || now < r->from || now > r->until)
-        r = judge(c, call, p, now);
+    struct result *r = recall(c, call, p, now);
     if (r->failed)
         return fail_verification(c, call, r->failed);
     if (c->revocation.mode != DP_REVOCATION_SKIP && now >= r->checked_until &&
@@ -321,6 +331,8 @@ enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call
     if (r->refused)
         return fail_verification(c, call, r->refused);
     call->client_verify = DP_VERIFY_SUCCESS;
+    if (p->of_connection && is_somebody(c, r))
+        call->accepted_until = r->until;
     if (c->skip_lookup)
         return accept_any(c, call, r);
     if (r->consumer) {
@@ -331,4 +343,19 @@ enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call
     if (c->default_name.len)
         return accept_default(c, call, r);
     return fail_verification(c, call, "no consumer has a name of this certificate");
+}
+
+/* --- and afterwards --- */
+
+bool dp_cert_auth_stands(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p)
+{
+    if (!c->trust || p->num == 0)
+        return false;
+    int64_t now = sp_clock_wall_s(call->clock);
+    const struct result *r = recall(c, call, p, now);
+    bool refused = c->revocation.mode != DP_REVOCATION_SKIP && r->refused && now < r->checked_until;
+    if (r->failed || refused || !is_somebody(c, r))
+        return false;
+    call->accepted_until = r->until;
+    return true;
 }

@@ -59,6 +59,9 @@ struct dp_presented {
     const uint8_t *digest;      /* 32 bytes, names the chain */
     const char *why_none;       /* for the log; NULL: nothing to say */
     bool malformed;             /* something was there that is no certificate */
-    bool could_have;            /* none, but a TLS connection could have brought one: the answer may become 421 */
+    bool of_connection;         /* the TLS connection's own: where it has none, the answer may become 421; accepted, the
+                                   connection is the client's */
 };
 enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p);
+bool dp_cert_auth_stands(const struct dp_cert_auth *c, struct dp_call *call,
+                         const struct dp_presented *p); /* dp_plugin_kind.stands */

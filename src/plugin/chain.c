@@ -163,10 +163,15 @@ static const struct option *choose(const struct slot *s, const struct dp_call *c
     return NULL;
 }
 
+static unsigned protocol_of(const struct dp_chain *c, bool tls)
+{
+    return c->grpc ? (tls ? DP_GRPCS : DP_GRPC) : tls ? DP_HTTPS : DP_HTTP;
+}
+
 /* Scopes are looked at when the kind's turn comes, because authentication has run by then. */
 enum dp_verdict dp_chain_resume(const struct dp_chain *c, struct dp_call *call, bool tls)
 {
-    unsigned protocol = c->grpc ? (tls ? DP_GRPCS : DP_GRPC) : tls ? DP_HTTPS : DP_HTTP;
+    unsigned protocol = protocol_of(c, tls);
     for (; call->slot < c->num; call->slot++) {
         const struct slot *s = &c->slots[call->slot];
         const struct option *o = choose(s, call, protocol);
@@ -183,4 +188,25 @@ enum dp_verdict dp_chain_access(const struct dp_chain *c, struct dp_call *call, 
         dp_identity_clear(&call->request->fields);
     call->slot = 0;
     return dp_chain_resume(c, call, tls);
+}
+
+/* --- between requests --- */
+
+bool dp_chain_identifies(const struct dp_chain *c)
+{
+    for (uint32_t i = 0; i < c->num; i++)
+        if (c->slots[i].kind->stands)
+            return true;
+    return false;
+}
+
+bool dp_chain_stands(const struct dp_chain *c, struct dp_call *call)
+{
+    for (uint32_t i = 0; i < c->num; i++) {
+        const struct slot *s = &c->slots[i];
+        const struct option *o = s->kind->stands ? choose(s, call, protocol_of(c, true)) : NULL;
+        if (o && !s->kind->stands(o->instance->config, call))
+            return false;
+    }
+    return true;
 }

@@ -15,6 +15,11 @@ enum dp_verdict dp_chain_access(const struct dp_chain *c, struct dp_call *call, 
 /* After DP_PAUSE: goes on with the plugin that paused. */
 enum dp_verdict dp_chain_resume(const struct dp_chain *c, struct dp_call *call, bool tls);
 
+/* Some plugin of it knows clients by the certificate of their connection. */
+bool dp_chain_identifies(const struct dp_chain *c);
+/* Would it still? Of the certificate of call->peer; what the call must have: dp_plugin_kind.stands. */
+bool dp_chain_stands(const struct dp_chain *c, struct dp_call *call);
+
 /* Builder of the directory that plugins see; filled by the snapshot from resources before any chain is compiled. */
 struct dp_directory *dp_directory_new(struct sp_arena *a);
 SP_MUST sp_result dp_directory_add_ca(struct dp_directory *d, const Sallyport__V1__CaCertificate *ca,

@@ -18,17 +18,27 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
     return dp_cert_auth_compile(a, d, &c, out, err);
 }
 
+static struct dp_presented presented(const struct sp_peer *peer)
+{
+    if (!peer)
+        return (struct dp_presented){0};
+    return (struct dp_presented){.chain = peer->chain,
+                                 .num = peer->num_chain,
+                                 .digest = peer->digest,
+                                 .of_connection = true,
+                                 .why_none = peer->asked ? NULL : "the handshake did not ask for a certificate"};
+}
+
 static enum dp_verdict access(const void *instance, struct dp_call *call)
 {
-    struct dp_presented p = {0};
-    if (call->peer) {
-        p.chain = call->peer->chain;
-        p.num = call->peer->num_chain;
-        p.digest = call->peer->digest;
-        p.could_have = true;
-        p.why_none = call->peer->asked ? NULL : "the handshake did not ask for a certificate";
-    }
+    struct dp_presented p = presented(call->peer);
     return dp_cert_auth_access(instance, call, &p);
+}
+
+static bool stands(const void *instance, struct dp_call *call)
+{
+    struct dp_presented p = presented(call->peer);
+    return dp_cert_auth_stands(instance, call, &p);
 }
 
 const struct dp_plugin_kind dp_mtls_auth = {
@@ -37,4 +47,5 @@ const struct dp_plugin_kind dp_mtls_auth = {
     .config_case = SALLYPORT__V1__PLUGIN__CONFIG_MTLS_AUTH,
     .compile = compile,
     .access = access,
+    .stands = stands,
 };

@@ -78,6 +78,7 @@ struct dp_call {
     size_t num_authenticated_groups;
     enum dp_client_verify client_verify;
     const char *client_verify_reason; /* constant */
+    int64_t accepted_until; /* the certificate of the connection itself was accepted, and is until then while the configuration stays (wall seconds); 0: it was not */
 
     /* set by a plugin that answers */
     unsigned reply_status;
@@ -108,6 +109,10 @@ struct dp_plugin_kind {
     /* Message to instance; NULL config is possible only for kinds without one. Errors carry a field path. */
     sp_result (*compile)(struct sp_arena *a, const struct dp_directory *d, const Sallyport__V1__Plugin *p, void **instance, struct sp_error *err);
     enum dp_verdict (*access)(const void *instance, struct dp_call *call); /* NULL: nothing to do at this phase */
+    /* Of kinds whose `access` sets accepted_until: would it still accept the certificate of call->peer, as far as can be said without
+     * asking anybody? Sets accepted_until if so. The call is no request: it has clock, cache, directory and peer, nothing else. NULL: the
+     * kind knows nobody by his connection. */
+    bool (*stands)(const void *instance, struct dp_call *call);
 };
 const struct dp_plugin_kind *dp_plugin_kind_of(Sallyport__V1__Plugin__ConfigCase config_case); /* NULL: cannot run it */
 extern const struct dp_plugin_kind *const dp_plugin_kinds[]; /* NULL-terminated */

@@ -1,6 +1,7 @@
 /* An exchange finds its route and runs the plugins (src/admit decides): what that takes of connection and worker. */
 #include "admit/admit.h"
 #include "proxy/exchange.h"
+#include "proxy/life.h"
 
 static struct dp_admission admission(struct dp_exchange *x)
 {
@@ -42,12 +43,13 @@ static void fill_call(struct dp_exchange *x, const struct dp_admission *a)
 /* False: answered, or paused. */
 static bool act(struct dp_exchange *x, struct dp_admission *a, enum dp_verdict verdict)
 {
-    if (verdict == DP_NEXT)
-        return true;
     if (verdict == DP_PAUSE) {
         x->state = DP_EX_PAUSED;
         return false;
     }
+    dp_life_judged(x);
+    if (verdict == DP_NEXT)
+        return true;
     dp_count(&x->worker->counters.unauthorized_total, x->call.reply_status == 401);
     if (dp_admit_misdirected(a, &x->call))
         reply_refusal(x, a);

@@ -2,6 +2,7 @@
 
 #include "net/proxy_protocol.h"
 #include "proxy/exchange.h"
+#include "proxy/life.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -52,6 +53,7 @@ static void open_up(struct dp_conn *c)
     c->protocol = peer && sp_str_eq(peer->alpn, SP_STR("h2")) ? &dp_protocol_h2 : &dp_protocol_h1;
     dp_conn_set_deadline(c, c->worker->options->head_ms);
     c->protocol->open(c);
+    dp_life_begin(c);
 }
 
 /* The client's own bytes come from here on. */
@@ -127,6 +129,7 @@ void dp_conn_close(struct dp_conn *c)
     bool was_open = c->state >= DP_CONN_OPEN;
     c->state = DP_CONN_CLOSED;
     sp_deadline_clear(w->wheel, &c->deadline);
+    sp_deadline_clear(w->wheel, &c->life);
     sp_loop_undefer(w->loop, &c->flush);
     sp_loop_undefer(w->loop, &c->resume);
     sp_watch_stop(&c->watch);
@@ -474,9 +477,9 @@ static void on_ready(struct sp_watch *watch, int events)
         on_readable(c);
 }
 
-bool dp_conn_expired(const struct dp_conn *c)
+bool dp_conn_ends(const struct dp_conn *c)
 {
-    return c->not_after && sp_clock_wall_s(c->worker->clock) > c->not_after;
+    return c->ending || c->worker->draining || dp_life_is_over(c);
 }
 
 void dp_conn_drain(struct dp_conn *c)

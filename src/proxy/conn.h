@@ -50,8 +50,14 @@ struct dp_conn {
     uint8_t state;                 /* enum dp_conn_state */
     int64_t not_after; /* wall seconds: the client certificate's end, which the connection does not outlive; 0: none */
     bool read_paused, close_after_flush, close_notified, linger, trusted;
-    struct sp_buf stage;   /* plaintext of this turn; its memory is borrowed from the worker */
-    struct sp_buf pending; /* bytes for the socket that it did not take */
+    /* life.c */
+    bool ending;             /* no more requests; what runs will be cut */
+    struct sp_deadline life; /* of connections with a client certificate: the next look, or the cut */
+    uint64_t known_at;       /* key of the route that accepted the certificate last; 0: none has */
+    uint64_t identity;       /* dp_epoch.identity under which that was so */
+    int64_t accepted_until;  /* wall seconds: and would be until then */
+    struct sp_buf stage;     /* plaintext of this turn; its memory is borrowed from the worker */
+    struct sp_buf pending;   /* bytes for the socket that it did not take */
     /* h1 */
     struct dp_exchange *x;
     struct sp_buf
@@ -79,5 +85,5 @@ void dp_conn_finish(struct dp_conn *c,
                     bool linger);      /* flush, then close; linger: read and drop what the client still sends */
 void dp_conn_close(struct dp_conn *c); /* now */
 void dp_conn_drain(struct dp_conn *c);
-bool dp_conn_expired(const struct dp_conn *c); /* the client's certificate has ended since the handshake */
+bool dp_conn_ends(const struct dp_conn *c); /* what is answered now is the last */
 void dp_conn_free_dead(struct dp_worker *w);

@@ -77,7 +77,7 @@ static void end_exchange(struct dp_conn *c, struct dp_exchange *x, bool keep)
     c->x = NULL;
     dp_exchange_free(x);
     dp_conn_dirty(c);
-    if (keep && !c->worker->draining && !dp_conn_expired(c))
+    if (keep && !dp_conn_ends(c))
         wait_for_request(c);
     else
         dp_conn_finish(c, linger);

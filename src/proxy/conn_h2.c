@@ -111,8 +111,8 @@ static void on_request(void *owner, struct sp_request_head *head, bool end)
 {
     struct dp_exchange *x = owner;
     struct dp_conn *c = x->conn;
-    if (dp_conn_expired(c) && !c->going_away)
-        h2_drain(c); /* this request still gets its answer (401, the plugin sees the same clock) */
+    if (dp_conn_ends(c) && !c->going_away)
+        h2_drain(c); /* this request still gets its answer */
     x->request = *head;
     x->request.keep_alive = true;
     dp_exchange_start(x, end);

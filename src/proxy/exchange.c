@@ -225,7 +225,7 @@ void dp_exchange_reply(struct dp_exchange *x, unsigned status, const char *messa
         message = dp_reply_text(status);
     struct sp_response_head h = {
         .status = x->status, .version = SP_HTTP_11, .framing = SP_BODY_LENGTH, .has_length = true};
-    h.keep_alive = x->request.keep_alive && x->request_done;
+    h.keep_alive = x->request.keep_alive && x->request_done && !dp_conn_ends(x->conn);
     h.upgrade = x->upgrade_offer;
     if (x->grpc) {
         reply_grpc(x, &h, status, message);
@@ -481,7 +481,7 @@ static void on_up_response(void *owner, struct sp_response_head *h)
     bool end = !x->tunnel && has_no_body(x, h);
     sp_fields_strip_hop_by_hop(&h->fields);
     add_response_fields(x, h);
-    h->keep_alive = x->request.keep_alive && (x->request_done || x->tunnel) && !x->worker->draining;
+    h->keep_alive = x->request.keep_alive && (x->request_done || x->tunnel) && !dp_conn_ends(x->conn);
     if (!end && h->framing == SP_BODY_CLOSE && !x->tunnel)
         h->framing = SP_BODY_CHUNKED; /* the client's side need not end with the connection */
     x->down->respond(x, h, end);

@@ -21,10 +21,17 @@ enum {
 
 /* --- epochs --- */
 
-static struct dp_epoch *epoch_new(struct dp_snapshot *ref_take)
+static bool judges_alike(const struct dp_snapshot *a, const struct dp_snapshot *b)
+{
+    return memcmp(a->identity, b->identity, sizeof a->identity) == 0;
+}
+
+static struct dp_epoch *epoch_new(struct dp_snapshot *ref_take, const struct dp_epoch *last)
 {
     struct dp_epoch *e = sp_alloc(sizeof *e);
     e->snapshot = ref_take;
+    if (last)
+        e->identity = last->identity + !judges_alike(last->snapshot, ref_take);
     e->users = 1;
     e->cache = dp_plugin_cache_new();
     e->pools = sp_alloc(sizeof(struct dp_pool *) * ref_take->num_targets);
@@ -73,7 +80,7 @@ static void adopt(void *arg)
     struct adoption *a = arg;
     struct dp_worker *w = a->worker;
     struct dp_epoch *old = w->epoch;
-    w->epoch = epoch_new(a->snapshot);
+    w->epoch = epoch_new(a->snapshot, old);
     w->num_old_epochs++;
     if (old)
         dp_epoch_drop(w, old);
@@ -219,7 +226,7 @@ sp_result dp_worker_new(unsigned index, struct dp_proxy_options *o, struct dp_wo
     struct dp_worker *w = sp_alloc(sizeof *w);
     w->index = index;
     w->options = o;
-    w->clock = &sp_clock_system;
+    w->clock = o->clock ? o->clock : &sp_clock_system;
     w->bury.fn = bury;
     w->log_flush.fn = flush_access_log;
     sp_random(w->random, sizeof w->random);

@@ -13,7 +13,8 @@
 /* A worker's view of one snapshot: what changes per worker lives here and dies with it. */
 struct dp_epoch {
     struct dp_snapshot *snapshot;
-    uint32_t users; /* exchanges and handshakes under way, and 1 while current; one thread only */
+    uint32_t users;    /* exchanges and handshakes under way, and 1 while current; one thread only */
+    uint64_t identity; /* another number than the last one's: a certificate may be judged in another way */
     struct dp_plugin_cache *cache;
     struct dp_pool **pools; /* by dp_target.index, found at first use */
     uint32_t *turns;        /* by dp_service.index */
@@ -24,7 +25,7 @@ struct dp_counters {
     uint64_t connections_total, connections_active, handshakes_total, handshakes_failed, handshakes_resumed,
         handshakes_asked, handshakes_with_certificate, requests_total, requests_active,
         responses[6] /* by class, 0: none */, unauthorized_total, misdirected_total, upstream_connects, upstream_reuses,
-        upstream_failures, bytes_in, bytes_out, idle_closed, proxy_headers_refused;
+        upstream_failures, bytes_in, bytes_out, idle_closed, proxy_headers_refused, identity_gone, certificate_ended;
     struct dp_revocation_counters revocation;
 };
 static inline void dp_count(uint64_t *counter, int64_t n)
@@ -53,11 +54,14 @@ struct dp_proxy_options {
     struct dp_real_ip real_ip;
     uint32_t max_connections, max_requests; /* per worker; requests under way, whatever connections they are on */
     uint32_t idle_ms, head_ms, body_ms, handshake_ms;
+    uint32_t look_ms;  /* between two looks at a connection with a client certificate (life.h) */
+    uint32_t grace_ms; /* for what runs on one whose certificate is not accepted any more */
     struct sp_h1_limits h1;
     struct sp_h2_limits h2;
     bool access_log;
     int access_log_fd;
-    const char *via; /* "1.1 sallyport/0.1.0" */
+    const char *via;              /* "1.1 sallyport/0.1.0" */
+    const struct sp_clock *clock; /* NULL: the system's */
 };
 
 struct dp_fetcher;
@@ -84,6 +88,8 @@ struct dp_worker {
     struct dp_conn *conns; /* all, for drain */
     size_t num_conns, num_old_epochs;
     struct dp_conn *dead; /* freed at the end of the turn */
+    uint64_t looked_ms;   /* life.c: the turn in which connections were last judged anew, and how many */
+    uint32_t num_looks;
     struct sp_deferred bury;
     struct dp_exchange *dead_exchanges, *spare; /* freed in this turn; recycled, with their arenas */
     size_t num_spare;

@@ -1,14 +1,12 @@
 """The plugins that identity is used with, end to end: keys, groups, addresses, certificates in header fields."""
 import base64
-import json
-import socket
 import urllib.parse
 import uuid
 
 import pytest
 
 from sallytest import poll
-from sallytest.clients import client_context, curl, open_tls, read_answer
+from sallytest.clients import curl
 from sallytest.config import document, mtls_auth, route, service
 
 
@@ -187,52 +185,3 @@ def test_certificates_in_fields_of_strangers(pki, echo, sallyport):
     answer = ask(proxy, "-H", f"X-Forwarded-Cert: {FORMATS[form](pki.alice)}")
     assert message(answer) == (401, "No required TLS certificate was sent")
     proxy.wait_log("[header-cert-auth]")
-
-
-# --- what is taken away is gone ---
-
-def request_on(connection, stream):
-    connection.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
-    return read_answer(stream)
-
-
-def test_a_change_counts_for_the_next_request_of_an_open_connection(pki, echo, sallyport):
-    mapped = {"username": "mapped", "mtls_auth_credentials": [{"subject_name": "alice"}]}
-
-    def config(*people, authority=pki.clients, **how):
-        return document(pki, app(echo, mtls_auth(authority, **how)), consumers=people)
-    proxy = sallyport(config("alice"))
-    with open_tls(proxy.port, "a.test", pki.alice) as connection:
-        stream = connection.makefile("rb")
-
-        def who():
-            answer = request_on(connection, stream)
-            names = [v for n, v in json.loads(answer.body).get("headers", []) if n.lower() == "x-consumer-username"]
-            return answer.status, names[0] if names else None
-        assert who() == (200, "alice")
-        for step, expected in [(config("bob"), (401, None)), (config("alice"), (200, "alice")),
-                               (config("alice", mapped), (200, "mapped")), (config("alice"), (200, "alice")),
-                               (config("alice", consumer_by=[]), (401, None)), (config("alice"), (200, "alice")),
-                               (config("alice", authority=pki.other), (401, None)), (config("alice"), (200, "alice"))]:
-            assert proxy.reload(step)
-            assert who() == expected, step["consumers"]
-
-
-def test_a_resumed_session_is_judged_again(pki, echo, sallyport):
-    def config(authority):
-        return document(pki, app(echo, mtls_auth(authority)), consumers=["alice"])
-    proxy = sallyport(config(pki.clients))
-    context = client_context(pki.alice, None)
-
-    def visit(session=None):
-        raw = socket.create_connection(("127.0.0.1", proxy.port), 20)
-        with context.wrap_socket(raw, server_hostname="a.test", session=session) as connection:
-            answer = request_on(connection, connection.makefile("rb"))
-            return answer.status, connection.session_reused, connection.session
-    status, _, session = visit()
-    assert status == 200
-    status, reused, session = visit(session)
-    assert (status, reused) == (200, True)
-    assert proxy.reload(config(pki.other))
-    status, reused, _ = visit(session)
-    assert (status, reused) == (401, False) # nothing issued under other trust resumes

@@ -474,6 +474,9 @@ void flow_start(struct flow *f, const struct flow_setup *setup)
                                            .head_ms = or_default(s->head_ms),
                                            .body_ms = or_default(s->body_ms),
                                            .handshake_ms = or_default(s->handshake_ms),
+                                           .look_ms = s->look_ms ? s->look_ms : 100,
+                                           .grace_ms = or_default(s->grace_ms),
+                                           .clock = s->clock,
                                            .h1 = sp_h1_default_limits,
                                            .h2 = sp_h2_default_limits,
                                            .via = "1.1 sallyport/test"};

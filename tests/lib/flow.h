@@ -91,6 +91,8 @@ uint16_t flow_dead_port(int *fd_out); /* bound and not listening: refuses; close
 struct flow_setup {
     unsigned workers;                                 /* default 1 */
     uint32_t idle_ms, head_ms, body_ms, handshake_ms; /* default 60000 */
+    uint32_t look_ms, grace_ms;                       /* default 100, 60000 */
+    const struct sp_clock *clock;                     /* default the system's */
     uint32_t max_requests;                            /* default 10000 */
     const char *trusted;                              /* a network */
     const char *real_ip_header;                       /* default none */

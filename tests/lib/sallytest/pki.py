@@ -1,4 +1,5 @@
 """Certificates of a test run, made with the openssl command."""
+import datetime
 import pathlib
 import subprocess
 import uuid
@@ -96,15 +97,14 @@ class Authority:
         return csr
 
     def sign(self, key, subject, extensions, out, days=None):
-        """days: (from, to) relative to now, for certificates of the past and of the future."""
+        """days: (from, to) relative to now, for certificates of the past, of the future and of a few seconds."""
         csr = self._request(key, subject)
         file = self.folder / "sign.ext"
         file.write_text(extensions)
         when = []
-        if days:
-            for option, day in zip(("-startdate", "-enddate"), days):
-                stamp = subprocess.run(["date", "-u", "-d", f"{day} days", "+%Y%m%d%H%M%SZ"], check=True, capture_output=True)
-                when += [option, stamp.stdout.decode().strip()]
+        for option, day in zip(("-startdate", "-enddate"), days or ()):
+            at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=day)
+            when += [option, at.strftime("%Y%m%d%H%M%SZ")]
         openssl("ca", "-config", self.config, "-batch", "-notext", "-preserveDN", "-in", csr, "-extfile", file, "-out", out, *when)
 
     def leaf(self, name, subject=None, san=(), usage="clientAuth", days=None, extra=""):

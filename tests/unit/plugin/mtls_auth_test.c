@@ -426,6 +426,38 @@ static void verdicts_belong_to_an_instance(void **state)
     }
 }
 
+/* What is said of a connection between its requests is what a request on it would be told. */
+static void a_connection_stands_while_a_request_would_pass(void **state)
+{
+    struct lab *l = *state;
+    add_consumer(l, (struct person){.id = "c1", .username = "alice"});
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice"}, &l->ca),
+                  nobody = issue(l, (struct leaf){.cn = "x"}, &l->ca),
+                  forged = issue(l, (struct leaf){.cn = "alice"}, &l->other_ca);
+    const struct setting settings[] = {{.skip = false},         {.skip = true},         {.fallback = "alice"},
+                                       {.fallback = "missing"}, {.anonymous = "alice"}, {.cas = {"ca", "missing"}},
+                                       {.by_none = true}};
+    static const bool passes[][3] = {{true}, {true, true}, {true, true}, {true}, {true}, {0}, {0}};
+    const struct issued *who[] = {&leaf, &nobody, &forged};
+    for (size_t s = 0; s < sizeof settings / sizeof *settings; s++)
+        for (size_t w = 0; w < 3; w++) {
+            const void *i = instance(l, settings[s]);
+            struct request *r = run(l, i, CHAIN(who[w]));
+            struct dp_call between = {
+                .clock = &l->clock, .cache = l->cache, .directory = l->directory, .peer = &r->peer};
+            assert_int_equal(dp_mtls_auth.stands(i, &between), passes[s][w]);
+            assert_int_equal(between.accepted_until, passes[s][w] ? LAB_NOW + 180 * DAY : 0);
+            assert_int_equal(r->call.accepted_until, between.accepted_until);
+            l->now += 181 * DAY;
+            assert_false(dp_mtls_auth.stands(i, &between));
+            l->now -= 181 * DAY;
+            request_free(r);
+        }
+    struct request *none = request_new(l, NULL);
+    assert_false(dp_mtls_auth.stands(instance(l, (struct setting){.skip = true}), &none->call));
+    request_free(none);
+}
+
 /* More certificates than the cache holds: still the right answers, and what a request got stays valid. */
 static void cache_is_bounded(void **state)
 {
@@ -533,6 +565,7 @@ int main(void)
         TEST(after_another_plugin),
         TEST(spoofed_fields_are_removed),
         TEST(time_moves),
+        TEST(a_connection_stands_while_a_request_would_pass),
         TEST(verdicts_belong_to_an_instance),
         TEST(cache_is_bounded),
         TEST(missing_ca_answers_500),

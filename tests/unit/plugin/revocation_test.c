@@ -245,6 +245,13 @@ static void definite_answers_are_remembered(void **state)
         expect_at_once(in[i], LEAF, true);
         expect_at_once(in[i], BAD, false);
     }
+    for (size_t i = 0; i < 2; i++) { /* nor does a connection stand between its requests */
+        struct request *good = present(LEAF), *bad = present(BAD);
+        assert_true(dp_mtls_auth.stands(in[i], &good->call));
+        assert_false(dp_mtls_auth.stands(in[i], &bad->call));
+        request_free(good);
+        request_free(bad);
+    }
     dp_plugin_cache_free(world->lab->cache); /* the next snapshot */
     world->lab->cache = dp_plugin_cache_new();
     world->lab->now += 59;
