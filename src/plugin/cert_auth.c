@@ -11,9 +11,9 @@ static const char not_verified[] = "TLS certificate failed verification";
 
 /* What an instance thought of a chain. */
 struct result {
-    int64_t from, until;   /* seconds since 1970: outside of these the chain is judged again */
-    enum sp_issuer issuer; /* whose word counts when revocation is asked about */
-    size_t issuer_index;
+    int64_t from, until;     /* seconds since 1970: outside of these the chain is judged again */
+    struct sp_signer issuer; /* whose word counts when revocation is asked about */
+    bool has_issuer;
     int64_t checked_until;              /* revocation: `refused` is known until then */
     const char *refused;                /* constant; NULL: not revoked, or accepted without knowing */
     const char *failed;                 /* why not; NULL: the chain is good */
@@ -207,8 +207,8 @@ static struct result *judge(const struct dp_cert_auth *c, struct dp_call *call, 
     struct result *r = dp_memo_put(call->cache, c, p->digest, v.ok, sizeof *r, &keep);
     r->from = now;
     r->failed = v.reason;
-    r->issuer = v.issuer;
-    r->issuer_index = v.issuer_index;
+    r->has_issuer = v.num_signers > 0;
+    r->issuer = v.signers[0];
     if (v.ok)
         r->failed = identify(c, call->directory, p->chain[0], c->trust->ids[v.anchor], keep, r);
     r->until = r->failed ? now + FAILURE_TTL_S : v.not_after;
@@ -226,11 +226,10 @@ static struct result *recall(const struct dp_cert_auth *c, struct dp_call *call,
 static struct sp_str issuer_of(const struct dp_cert_auth *c, const struct dp_call *call, const struct dp_presented *p,
                                const struct result *r)
 {
-    if (r->issuer == SP_ISSUER_IN_CHAIN)
-        return p->chain[r->issuer_index];
-    if (r->issuer == SP_ISSUER_IN_SET)
-        return dp_directory_ca(call->directory, c->trust->ids[r->issuer_index])->der;
-    return (struct sp_str){0};
+    if (!r->has_issuer)
+        return (struct sp_str){0};
+    return r->issuer.in_set ? dp_directory_ca(call->directory, c->trust->ids[r->issuer.index])->der
+                            : p->chain[r->issuer.index];
 }
 
 /* DP_NEXT: r->refused says it. DP_PAUSE: it is being asked. */
@@ -238,7 +237,8 @@ static enum dp_verdict check_revocation(const struct dp_cert_auth *c, struct dp_
                                         const struct dp_presented *p, int64_t now, struct result *r)
 {
     struct dp_revocation_result out;
-    if (dp_revocation_check(&c->revocation, call, p->chain[0], issuer_of(c, call, p, r), now, &out) == DP_PAUSE)
+    struct dp_revocation_subject s = {p->chain[0], issuer_of(c, call, p, r)};
+    if (dp_revocation_check(&c->revocation, call, &s, now, &out) == DP_PAUSE)
         return DP_PAUSE;
     r->refused = out.refused;
     r->checked_until = out.until;

@@ -1,4 +1,5 @@
 #include "proxy/proxy.h"
+#include "proxy/crl_shelf.h"
 
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@ struct publication {
 sp_result dp_proxy_start(struct dp_proxy *p, unsigned num_workers, struct sp_error *err)
 {
     p->workers = sp_alloc(sizeof *p->workers * num_workers);
+    p->options->crls = dp_crl_shelf_new();
     for (unsigned i = 0; i < num_workers; i++)
         SP_TRY(dp_worker_new(i, p->options, &p->workers[i], err));
     for (; p->num_workers < num_workers; p->num_workers++)
@@ -73,6 +75,7 @@ void dp_proxy_join(struct dp_proxy *p)
     p->joined = true;       /* nobody waits for `live` any more */
     while (p->publications) /* every worker has switched, and has posted it */
         sp_loop_run_once(p->loop, true);
+    dp_crl_shelf_free(SP_TAKE(p->options->crls));
     free(p->workers);
     dp_snapshot_unref(p->current);
     p->current = NULL;

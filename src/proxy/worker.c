@@ -1,6 +1,7 @@
 #include "proxy/worker.h"
 
 #include "proxy/conn.h"
+#include "proxy/crl_shelf.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 
@@ -245,7 +246,9 @@ sp_result dp_worker_new(unsigned index, struct dp_proxy_options *o, struct dp_wo
                                .size = DP_RECV};
     w->pools = dp_pools_new(&w->up);
     w->fetcher = dp_fetcher_new(w->loop, w->wheel, w->resolver);
-    w->revocations = dp_revocations_new(&w->counters.revocation);
+    w->crls = dp_crl_desk_new(o->crls, w->loop, &w->counters.revocation);
+    w->revocations = dp_revocations_new(&w->counters.revocation, dp_crl_desk_reader(w->crls));
+    dp_crl_desk_open(w->crls, w->revocations);
     return bind_listeners(w, o, err);
 }
 
@@ -342,6 +345,7 @@ static void free_spares(struct dp_worker *w)
 void dp_worker_join(struct dp_worker *w)
 {
     pthread_join(w->thread, NULL);
+    dp_crl_desk_close(w->crls);
     sp_loop_run_once(w->loop, false); /* what was posted after the last turn, and what was left to its end */
     bury(&w->bury);
     struct dp_epoch *e = w->epoch;
@@ -350,6 +354,7 @@ void dp_worker_join(struct dp_worker *w)
     dp_epoch_drop(w, e);
     dp_pools_free(w->pools);
     dp_fetcher_free(w->fetcher);
+    dp_crl_desk_free(w->crls);
     dp_revocations_free(w->revocations);
     sp_resolver_free(w->resolver);
     sp_wheel_free(w->wheel);

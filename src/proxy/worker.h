@@ -46,6 +46,7 @@ struct dp_listener_conf {
     uint64_t id;         /* binds resumption */
 };
 
+struct dp_crl_shelf;
 /* The same for all workers, for the life of the process. */
 struct dp_proxy_options {
     struct dp_listener_conf *listeners;
@@ -62,9 +63,11 @@ struct dp_proxy_options {
     int access_log_fd;
     const char *via;              /* "1.1 sallyport/0.1.0" */
     const struct sp_clock *clock; /* NULL: the system's */
+    struct dp_crl_shelf *crls;    /* the proxy's */
 };
 
 struct dp_fetcher;
+struct dp_crl_desk;
 struct dp_revocations;
 struct dp_listener;
 struct dp_conn;
@@ -79,7 +82,8 @@ struct dp_worker {
     struct sp_resolver *resolver;
     struct dp_up_env up;
     struct dp_pools *pools;
-    struct dp_fetcher *fetcher;         /* what plugins look up */
+    struct dp_fetcher *fetcher; /* what plugins look up */
+    struct dp_crl_desk *crls;
     struct dp_revocations *revocations; /* and what came of it */
     struct dp_epoch *epoch;             /* NULL until the first snapshot */
     struct sp_wire wire;                /* of the downstream side */

@@ -1,5 +1,5 @@
-/* Is a certificate revoked? Where it says that one can ask, the question, and what an answer is worth: OCSP (RFC 6960)
- * and CRLs (RFC 5280 section 5). Sans I/O and pure: who fetches is not known here. Any thread.
+/* Is a certificate revoked? Where it says that one can ask, the question, and what an answer of OCSP (RFC 6960) is
+ * worth; CRLs are in tls/crl.h. Sans I/O and pure: who fetches is not known here. Any thread.
  *
  * The issuer is the certificate that signed the leaf in a chain that was verified; nothing is believed that it did not
  * sign itself, or a responder to which it gave id-kp-OCSPSigning. SHA-1 and MD5 signatures count for nothing. */
@@ -22,6 +22,10 @@ SP_MUST sp_result sp_revocation_urls_read(struct sp_str leaf, struct sp_arena *a
 /* Names a certificate by its issuer (name and key) and serial number: a cache key. False: not certificates. */
 SP_MUST bool sp_revocation_key(struct sp_str leaf, struct sp_str issuer, uint8_t out[32]);
 
+/* Names an issuer by its key, which all its certificates share, however they write its name. False: not a certificate.
+ */
+SP_MUST bool sp_issuer_key(struct sp_str issuer, uint8_t out[32]);
+
 enum sp_revocation_status {
     SP_REVOCATION_UNKNOWN, /* nothing that could be believed; `why` says what was wrong */
     SP_REVOCATION_GOOD,
@@ -39,5 +43,3 @@ SP_MUST sp_result sp_ocsp_request(struct sp_str leaf, struct sp_str issuer, stru
  * day. now: seconds since 1970. */
 void sp_ocsp_judge(struct sp_str leaf, struct sp_str issuer, struct sp_str response, int64_t now,
                    struct sp_revocation *out);
-/* DER. Complete CRLs of the issuer itself only: no deltas, no indirect ones. */
-void sp_crl_judge(struct sp_str leaf, struct sp_str issuer, struct sp_str crl, int64_t now, struct sp_revocation *out);

@@ -121,21 +121,20 @@ static int64_t not_after_of(const X509 *x)
     return sp_der_time(text, ASN1_STRING_type(time) == V_ASN1_GENERALIZEDTIME, &t) ? t : 0;
 }
 
-/* Where the caller finds the bytes of the certificate that signed the leaf. */
-static void find_issuer(const struct sp_ca_set *s, STACK_OF(X509) * chain, STACK_OF(X509) * untrusted,
-                        struct sp_verdict *out)
+/* Where the caller finds the bytes of those who signed. */
+static void find_signers(const struct sp_ca_set *s, STACK_OF(X509) * chain, STACK_OF(X509) * untrusted,
+                         struct sp_verdict *out)
 {
-    if (sk_X509_num(chain) < 2)
-        return;
-    const X509 *issuer = sk_X509_value(chain, 1);
-    out->issuer = SP_ISSUER_IN_SET;
-    for (size_t i = 0; i < sk_X509_num(untrusted); i++)
-        if (sk_X509_value(untrusted, i) == issuer) {
-            out->issuer = SP_ISSUER_IN_CHAIN;
-            out->issuer_index = i + 1; /* the leaf is the first */
-            return;
-        }
-    out->issuer_index = index_of(s, issuer);
+    sp_assert(sk_X509_num(chain) <= SP_SIGNERS_MAX + 1);
+    for (size_t n = 1; n < sk_X509_num(chain); n++) {
+        const X509 *x = sk_X509_value(chain, n);
+        struct sp_signer *to = &out->signers[out->num_signers++];
+        size_t i = 0;
+        while (i < sk_X509_num(untrusted) && sk_X509_value(untrusted, i) != x)
+            i++;
+        to->in_set = i == sk_X509_num(untrusted);
+        to->index = to->in_set ? index_of(s, x) : i + 1; /* the leaf is the first */
+    }
 }
 
 static void accept_chain(const struct sp_ca_set *s, STACK_OF(X509) * chain, STACK_OF(X509) * untrusted,
@@ -144,7 +143,7 @@ static void accept_chain(const struct sp_ca_set *s, STACK_OF(X509) * chain, STAC
     size_t num = sk_X509_num(chain);
     *out = (struct sp_verdict){.ok = true, .reason = "ok", .not_after = INT64_MAX};
     out->anchor = index_of(s, sk_X509_value(chain, num - 1));
-    find_issuer(s, chain, untrusted, out);
+    find_signers(s, chain, untrusted, out);
     for (size_t i = 0; i < num; i++) {
         int64_t end = not_after_of(sk_X509_value(chain, i));
         out->not_after = end < out->not_after ? end : out->not_after;

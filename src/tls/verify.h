@@ -8,15 +8,20 @@ SP_MUST sp_result sp_ca_set_compile(struct sp_arena *a, const struct sp_str *der
                                     struct sp_ca_set **out, struct sp_error *err);
 const uint8_t *sp_ca_set_digest(const struct sp_ca_set *s); /* 32 bytes: CA bytes in order and flags */
 
-/* SP_ISSUER_NONE: the leaf is itself an anchor. */
-enum sp_issuer { SP_ISSUER_NONE, SP_ISSUER_IN_SET, SP_ISSUER_IN_CHAIN };
+/* A certificate by where its bytes are: in the set or in the chain that was given. */
+struct sp_signer {
+    bool in_set;
+    size_t index;
+};
+enum { SP_SIGNERS_MAX = 12 };
 struct sp_verdict {
     bool ok;
     const char *reason; /* constant, for log and explain only: "certificate has expired" */
     size_t anchor;      /* ok: index in the set of the trust anchor that ended the chain */
-    enum sp_issuer issuer; /* ok: who signed the leaf, by */
-    size_t issuer_index;   /* index in the set or in the chain that was given */
-    int64_t not_after;  /* ok: the earliest notAfter of the chain, seconds since 1970 */
+    /* ok: who signed the leaf, who signed that one, ... the anchor last. None: the leaf is itself an anchor. */
+    struct sp_signer signers[SP_SIGNERS_MAX];
+    size_t num_signers;
+    int64_t not_after; /* ok: the earliest notAfter of the chain, seconds since 1970 */
 };
 /* chain: DER, leaf first, the rest untrusted, in any order. now: seconds since 1970. An expired CA in the set anchors
  * nothing. clientAuth is demanded only when an extended key usage is there. Keys below RSA 2048 and P-256, and signatures

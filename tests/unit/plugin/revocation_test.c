@@ -7,7 +7,7 @@
 #include "plugin/kinds.h"
 #include "plugin/revocation.h"
 
-enum { MAX_FETCHES = 16 };
+enum { MAX_FETCHES = 32 };
 
 struct dp_fetch { /* an order that was given */
     struct dp_fetch_order order;
@@ -17,8 +17,21 @@ struct dp_fetch { /* an order that was given */
     void *ctx;
 };
 
+struct dp_crl_wait { /* a CRL that is being read */
+    uint8_t key[32];
+    struct sp_crl *crl;
+    const char *why;
+    int64_t at;
+    dp_crl_done_fn *done; /* NULL: told or cancelled */
+    void *ctx;
+};
+
 struct world {
     struct lab *lab;
+    struct dp_crl_reader reader;
+    struct dp_crl_wait waits[MAX_FETCHES];
+    size_t num_waits, num_reads;
+    bool full;
     struct dp_fetcher fetcher; /* finds the world back by offset */
     struct dp_fetch fetches[MAX_FETCHES];
     size_t num, cancelled;
@@ -48,6 +61,67 @@ static void cancel(struct dp_fetcher *f, struct dp_fetch *t)
     world->cancelled++;
 }
 
+static struct dp_crl_wait *add_wait(const uint8_t key[32], dp_crl_done_fn *done, void *ctx)
+{
+    assert_true(world->num_waits < MAX_FETCHES);
+    struct dp_crl_wait *w = &world->waits[world->num_waits++];
+    *w = (struct dp_crl_wait){.done = done, .ctx = ctx};
+    memcpy(w->key, key, 32);
+    return w;
+}
+
+/* Reads at once, but tells later. */
+static struct dp_crl_wait *read_crl(struct dp_crl_reader *r, const struct dp_crl_order *o, dp_crl_done_fn *done,
+                                    void *ctx)
+{
+    (void)r;
+    if (world->full)
+        return NULL;
+    struct dp_crl_wait *w = add_wait(o->key, done, ctx);
+    w->why = sp_crl_read(o->der, o->issuer, &w->crl);
+    w->at = o->at;
+    world->num_reads++;
+    return w;
+}
+
+static struct dp_crl_wait *join(struct dp_crl_reader *r, const uint8_t key[32], dp_crl_done_fn *done, void *ctx)
+{
+    (void)r;
+    for (size_t i = 0; i < world->num_waits; i++)
+        if (world->waits[i].done && memcmp(world->waits[i].key, key, 32) == 0)
+            return add_wait(key, done, ctx);
+    return NULL;
+}
+
+static void cancel_wait(struct dp_crl_reader *r, struct dp_crl_wait *w)
+{
+    (void)r;
+    assert_non_null(w->done);
+    w->done = NULL;
+    world->cancelled++;
+}
+
+/* All that is read is told to those who wait for it. */
+static void tell(void)
+{
+    for (size_t i = 0; i < world->num_waits; i++) {
+        struct dp_crl_wait *of = &world->waits[i];
+        if (of->crl)
+            dp_revocations_keep_crl(world->revocations, of->key, of->crl, of->at);
+        for (size_t k = i; (of->crl || of->why) && k < world->num_waits; k++) {
+            struct dp_crl_wait *w = &world->waits[k];
+            if (!w->done || memcmp(w->key, of->key, 32) != 0)
+                continue;
+            dp_crl_done_fn *done = w->done;
+            w->done = NULL;
+            done(w->ctx, of->crl, of->at, of->why);
+        }
+    }
+    for (size_t i = 0; i < world->num_waits; i++)
+        sp_crl_unref(world->waits[i].crl);
+    world->num_waits = 0;
+}
+
 static void resume(struct dp_call *call)
 {
     (void)call;
@@ -61,14 +135,21 @@ static struct sp_str der(const char *text)
     return out;
 }
 
-/* The last order is answered. */
-static void answer(unsigned status, const char *text, const char *why)
+/* The last order is answered; a CRL is not read yet. */
+static void hand_over(unsigned status, const char *text, const char *why)
 {
     struct dp_fetch *t = &world->fetches[world->num - 1];
     assert_non_null(t->done);
     dp_fetched_fn *done = t->done;
     t->done = NULL;
     done(t->ctx, &(struct dp_fetch_answer){.status = status, .body = text ? der(text) : sp_str("", 0), .why = why});
+}
+
+/* The last order is answered, and what is in it is read. */
+static void answer(unsigned status, const char *text, const char *why)
+{
+    hand_over(status, text, why);
+    tell();
 }
 
 struct setting {
@@ -82,10 +163,10 @@ static const void *instance(struct setting s)
     struct lab *l = world->lab;
     Sallyport__V1__MtlsAuthConfig *m = SP_NEW(l->arena, Sallyport__V1__MtlsAuthConfig);
     sallyport__v1__mtls_auth_config__init(m);
-    static char ca[] = "fixture", proxy[] = "proxy.test", proxys[] = "proxys.test";
-    static char *cas[] = {ca};
+    static char ca[] = "fixture", rsa[] = "rsa", proxy[] = "proxy.test", proxys[] = "proxys.test";
+    static char *cas[] = {ca, rsa};
     m->ca_certificates = cas;
-    m->n_ca_certificates = 1;
+    m->n_ca_certificates = 2;
     m->skip_consumer_lookup = true;
     m->revocation_check_mode = (char *)s.mode;
     m->http_timeout = 1234;
@@ -107,6 +188,14 @@ static const void *instance(struct setting s)
     return out;
 }
 
+static void add_fixture_ca(const char *id, const char *text)
+{
+    struct sp_buf pem = {0};
+    sp_pem_write_certificate(&pem, der(text));
+    add_ca(world->lab, id, sp_arena_dup(world->lab->arena, sp_buf_str(&pem)));
+    sp_buf_fini(&pem);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -114,11 +203,10 @@ static int setup(void **state)
     world->lab = lab_new();
     world->lab->now = REVOCATION_NOW;
     world->fetcher = (struct dp_fetcher){start, cancel};
-    world->revocations = dp_revocations_new(&world->counters);
-    struct sp_buf pem = {0};
-    sp_pem_write_certificate(&pem, der(CA));
-    add_ca(world->lab, "fixture", sp_arena_dup(world->lab->arena, sp_buf_str(&pem)));
-    sp_buf_fini(&pem);
+    world->reader = (struct dp_crl_reader){read_crl, join, cancel_wait};
+    world->revocations = dp_revocations_new(&world->counters, &world->reader);
+    add_fixture_ca("fixture", CA);
+    add_fixture_ca("rsa", RSA);
     return 0;
 }
 
@@ -127,6 +215,7 @@ static int teardown(void **state)
     (void)state;
     for (size_t i = 0; i < world->num; i++)
         sp_buf_fini(&world->fetches[i].body);
+    tell();
     dp_revocations_free(world->revocations);
     lab_free(world->lab);
     free(world);
@@ -328,7 +417,7 @@ static void crl_after_all_responders(void **state)
     r = expect_pause(in, BAD);
     answer(503, NULL, NULL);
     answer(0, NULL, "connect failed");
-    answer(200, CRL, NULL);
+    assert_int_equal(world->num, 5); /* the CRL is there */
     expect(in, r, false);
     expect_at_once(in, LEAF, true);
     expect_at_once(in, BAD, false);
@@ -413,6 +502,119 @@ static void two_wait_for_one(void **state)
     world->num++;
 }
 
+/* To the CRL, past the responders. */
+static struct request *expect_crl_pause(const void *in, const char *leaf)
+{
+    struct request *r = expect_pause(in, leaf);
+    answer(0, NULL, "timed out");
+    answer(0, NULL, "timed out");
+    return r;
+}
+
+/* A CRL is fetched and read once for all certificates of its issuer, until its age or its nextUpdate ends that. */
+static void a_crl_is_remembered(void **state)
+{
+    (void)state;
+    const void *in = instance((struct setting){"STRICT", .ttl = 60000});
+    struct request *r = expect_crl_pause(in, LEAF);
+    answer(200, CRL, NULL);
+    expect(in, r, true);
+    world->lab->now += 30;
+    expect(in, expect_crl_pause(in, BAD), false);
+    assert_int_equal(world->num_reads, 1);
+    world->lab->now += 29;
+    expect_at_once(in, BAD, false);
+    world->lab->now += 1; /* what came of the CRL is not younger than the CRL */
+    r = expect_crl_pause(in, BAD);
+    asked(CRL_1);
+    answer(200, CRL, NULL);
+    expect(in, r, false);
+    assert_int_equal(world->num_reads, 2);
+}
+
+static void a_crl_ends_with_its_next_update(void **state)
+{
+    (void)state;
+    const void *in = instance((struct setting){"STRICT", .ttl = 1e12});
+    world->lab->now = REVOCATION_NOW + 7 * DAY - 60;
+    struct request *r = expect_crl_pause(in, LEAF);
+    answer(200, CRL, NULL);
+    expect(in, r, true);
+    expect(in, expect_crl_pause(in, BAD), false);
+    assert_int_equal(world->counters.crls_stale, 0);
+    world->lab->now += 60;
+    r = expect_crl_pause(in, LEAF);
+    answer(200, CRL, NULL); /* clocks may differ */
+    expect(in, r, true);
+    world->lab->now += 400;
+    for (int i = 0; i < 2; i++) { /* out of date: what it lists counts, and nothing is remembered */
+        r = expect_crl_pause(in, LEAF);
+        answer(200, CRL, NULL);
+        expect(in, r, false);
+        r = expect_crl_pause(in, BAD);
+        answer(200, CRL, NULL);
+        expect(in, r, false);
+    }
+    assert_int_equal(world->num_reads, 6);
+    assert_int_equal(world->counters.crls_stale, 4);
+}
+
+/* The same place under another issuer is another CRL; what is not signed by it is not kept. */
+static void a_crl_is_of_its_issuer(void **state)
+{
+    (void)state;
+    const void *in = instance((struct setting){"STRICT"});
+    struct request *r = expect_crl_pause(in, LEAF);
+    answer(200, CRL, NULL);
+    expect(in, r, true);
+    for (int i = 0; i < 2; i++) {
+        r = expect_crl_pause(in, RSALEAF);
+        asked(CRL_1);
+        answer(200, CRL, NULL);
+        expect(in, r, false);
+    }
+    r = expect_crl_pause(in, RSALEAF);
+    answer(200, CRL_RSA, NULL);
+    expect(in, r, true);
+}
+
+static void one_reading_for_all(void **state)
+{
+    (void)state;
+    const void *in = instance((struct setting){"STRICT"});
+    struct request *a = expect_crl_pause(in, LEAF);
+    hand_over(200, CRL, NULL);
+    struct request *b = expect_pause(in, BAD);
+    hand_over(0, NULL, "timed out");
+    hand_over(0, NULL, "timed out");
+    struct request *c = expect_pause(in, LEAF);
+    hand_over(0, NULL, "timed out");
+    hand_over(0, NULL, "timed out");
+    assert_int_equal(world->num, 7); /* nobody fetches it again */
+    assert_int_equal(world->resumed, 0);
+    c->call.cancel(&c->call);
+    assert_int_equal(world->cancelled, 1);
+    request_free(c);
+    tell();
+    assert_int_equal(world->num_reads, 1);
+    assert_int_equal(world->resumed, 2);
+    expect(in, a, true);
+    expect(in, b, false);
+}
+
+static void no_room_for_reading(void **state)
+{
+    (void)state;
+    const void *strict = instance((struct setting){"STRICT"}), *ignore = instance((struct setting){"IGNORE_CA_ERROR"});
+    world->full = true;
+    struct request *r = expect_crl_pause(strict, LEAF);
+    answer(200, CRL, NULL);
+    expect(strict, r, false);
+    r = expect_crl_pause(ignore, LEAF);
+    answer(200, CRL, NULL);
+    expect(ignore, r, true);
+}
+
 int main(void)
 {
     sp_log_min = SP_ERROR;
@@ -431,6 +633,11 @@ int main(void)
         TEST(the_client_leaves),
         TEST(an_answer_is_for_one_question),
         TEST(two_wait_for_one),
+        TEST(a_crl_is_remembered),
+        TEST(a_crl_ends_with_its_next_update),
+        TEST(a_crl_is_of_its_issuer),
+        TEST(one_reading_for_all),
+        TEST(no_room_for_reading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

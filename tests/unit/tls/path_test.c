@@ -189,8 +189,9 @@ static void roots_of_one_name(void **state)
     struct sp_verdict v = judge(LIST(old, new), false, LIST(b));
     assert_string_equal(v.reason, "ok");
     assert_int_equal(v.anchor, 1);
-    assert_int_equal(v.issuer, SP_ISSUER_IN_SET);
-    assert_int_equal(v.issuer_index, 1);
+    assert_int_equal(v.num_signers, 1);
+    assert_true(v.signers[0].in_set);
+    assert_int_equal(v.signers[0].index, 1);
     EXPECT("ok", LIST(old, new), true, LIST(b));
     EXPECT("certificate signature failure", LIST(old, new), false,
            LIST(make((struct forge){.name = "leaf", .issuer = third})));
@@ -217,8 +218,10 @@ static void intermediates_of_one_name(void **state)
         assert_false(judge(LIST(root), false, LIST(leaf, other)).ok);
         struct sp_verdict v = judge(LIST(root), false, LIST(leaf, other, good));
         assert_string_equal(v.reason, "ok");
-        assert_int_equal(v.issuer, SP_ISSUER_IN_CHAIN);
-        assert_int_equal(v.issuer_index, 2);
+        assert_int_equal(v.num_signers, 2);
+        assert_true(!v.signers[0].in_set && v.signers[1].in_set);
+        assert_int_equal(v.signers[0].index, 2);
+        assert_int_equal(v.signers[1].index, 0);
         EXPECT("ok", LIST(root), false, LIST(leaf, good, other));
         EXPECT("ok", LIST(root, good), false, LIST(leaf, other));
     }

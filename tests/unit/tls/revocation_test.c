@@ -1,7 +1,7 @@
 #include "base/encoding.h"
 #include "revocation_fixtures.h"
 #include "test.h"
-#include "tls/revocation.h"
+#include "tls/crl.h"
 #include "tls/verify.h"
 
 #include <stdlib.h>
@@ -35,6 +35,17 @@ static struct sp_str der(const char *text)
 typedef void judge_fn(struct sp_str leaf, struct sp_str issuer, struct sp_str answer, int64_t now,
                       struct sp_revocation *out);
 
+static void judge_crl(struct sp_str leaf, struct sp_str issuer, struct sp_str answer, int64_t now,
+                      struct sp_revocation *out)
+{
+    struct sp_crl *c;
+    const char *why = sp_crl_read(answer, issuer, &c);
+    *out = (struct sp_revocation){.why = why};
+    if (!why)
+        sp_crl_ask(c, leaf, now, out);
+    sp_crl_unref(c);
+}
+
 static void expect_at(judge_fn *judge, const char *leaf, const char *issuer, const char *answer, int64_t now,
                       enum sp_revocation_status status, const char *why)
 {
@@ -51,7 +62,7 @@ static void ocsp_unknown(const char *answer, const char *why)
 
 static void crl_unknown(const char *answer, const char *why)
 {
-    expect_at(sp_crl_judge, LEAF, CA, answer, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, why);
+    expect_at(judge_crl, LEAF, CA, answer, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, why);
 }
 
 /* --- where to ask --- */
@@ -112,6 +123,9 @@ static void ocsp_not_signed_by_those_who_may(void **state)
     ocsp_unknown(OCSP_SHA1, nobody);
     ocsp_unknown(OCSP_DELEGATE_NO_CERT, nobody);
     expect_at(sp_ocsp_judge, LEAF, OTHER, OCSP_GOOD, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, nobody);
+    expect_at(sp_ocsp_judge, RSALEAF, RSA, OCSP_PSS_SHA1, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, nobody);
+    expect_at(sp_ocsp_judge, RSALEAF, RSA, OCSP_PSS_SHORT_SALT, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, nobody);
+    expect_at(sp_ocsp_judge, RSALEAF, RSA, OCSP_PSS_TWO_HASHES, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, nobody);
 }
 
 static void ocsp_says_nothing(void **state)
@@ -160,6 +174,10 @@ static void ocsp_definite(void **state)
     expect_at(sp_ocsp_judge, LEAF, CA, OCSP_KEYID, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
     expect_at(sp_ocsp_judge, LEAF, CA, OCSP_DELEGATE, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
     expect_at(sp_ocsp_judge, RSALEAF, RSA, OCSP_RSA, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(sp_ocsp_judge, RSALEAF, RSA, OCSP_PSS, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(sp_ocsp_judge, RSALEAF, RSA, OCSP_PSS_LONG_SALT, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(sp_ocsp_judge, P384LEAF, P384, OCSP_P384, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(sp_ocsp_judge, P521LEAF, P521, OCSP_P521, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
     expect_at(sp_ocsp_judge, BAD, CA, OCSP_REVOKED, REVOCATION_NOW, SP_REVOCATION_REVOKED, "revoked (OCSP)");
     struct sp_revocation r;
     sp_ocsp_judge(der(LEAF), der(CA), der(OCSP_GOOD), REVOCATION_NOW, &r);
@@ -172,41 +190,74 @@ static void crl_not_ours(void **state)
 {
     (void)state;
     static const char unsigned_[] = "the CRL is not signed by the certificate's issuer";
-    static const char cover[] = "the CRL does not cover the certificate, or in an unknown way";
+    static const char cover[] = "the CRL does not cover the certificate";
+    static const char limited[] = "the CRL is a delta, indirect, or limited in an unknown way";
     crl_unknown(CRL_OTHER, "the CRL is of another issuer");
     crl_unknown(CRL_SHA1, unsigned_);
-    expect_at(sp_crl_judge, NOCRLLEAF, NOCRL, CRL_NOCRL, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, unsigned_);
-    crl_unknown(CRL_DELTA, cover);
+    expect_at(judge_crl, RSALEAF, RSA, CRL_PSS_SHA1, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, unsigned_);
+    expect_at(judge_crl, RSALEAF, RSA, CRL_PSS_SHORT_SALT, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, unsigned_);
+    expect_at(judge_crl, RSALEAF, RSA, CRL_PSS_TWO_HASHES, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, unsigned_);
+    expect_at(judge_crl, NOCRLLEAF, NOCRL, CRL_NOCRL, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, unsigned_);
+    crl_unknown(CRL_DELTA, limited);
     crl_unknown(CRL_ELSEWHERE, cover);
     crl_unknown(CRL_CAS, cover);
-    crl_unknown(CRL_INDIRECT, cover);
-    crl_unknown(CRL_SOME, cover);
+    crl_unknown(CRL_INDIRECT, limited);
+    crl_unknown(CRL_SOME, limited);
     crl_unknown("", "the CRL is malformed");
     crl_unknown(OCSP_GOOD, "the CRL is malformed");
-    expect_at(sp_crl_judge, "", CA, CRL, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, "not a certificate");
-    expect_at(sp_crl_judge, LEAF, "", CRL, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, "not a certificate");
+
+    expect_at(judge_crl, "", CA, CRL, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, "not a certificate");
+    expect_at(judge_crl, LEAF, "", CRL, REVOCATION_NOW, SP_REVOCATION_UNKNOWN, "not a certificate");
 }
 
 static void crl_times(void **state)
 {
     (void)state;
     int64_t end = REVOCATION_NOW + 7 * DAY;
-    expect_at(sp_crl_judge, LEAF, CA, CRL, end + 200, SP_REVOCATION_GOOD, "good");
-    expect_at(sp_crl_judge, LEAF, CA, CRL, end + 400, SP_REVOCATION_UNKNOWN, "the CRL is out of date");
-    expect_at(sp_crl_judge, BAD, CA, CRL, end + 400, SP_REVOCATION_REVOKED, "revoked (CRL)");
-    expect_at(sp_crl_judge, LEAF, CA, CRL, REVOCATION_NOW - 400, SP_REVOCATION_UNKNOWN, "the CRL is from the future");
+    expect_at(judge_crl, LEAF, CA, CRL, end + 200, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, LEAF, CA, CRL, end + 400, SP_REVOCATION_UNKNOWN, "the CRL is out of date");
+    expect_at(judge_crl, BAD, CA, CRL, end + 400, SP_REVOCATION_REVOKED, "revoked (CRL)");
+    expect_at(judge_crl, LEAF, CA, CRL, REVOCATION_NOW - 400, SP_REVOCATION_UNKNOWN, "the CRL is from the future");
 }
 
 static void crl_definite(void **state)
 {
     (void)state;
-    expect_at(sp_crl_judge, LEAF, CA, CRL, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
-    expect_at(sp_crl_judge, BAD, CA, CRL_EMPTY, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
-    expect_at(sp_crl_judge, BAD, CA, CRL, REVOCATION_NOW, SP_REVOCATION_REVOKED, "revoked (CRL)");
-    expect_at(sp_crl_judge, LEAF, CA, CRL_HERE, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
-    expect_at(sp_crl_judge, LEAF, CA, CRL_USERS, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
-    expect_at(sp_crl_judge, RSALEAF, RSA, CRL_RSA, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
-    expect_at(sp_crl_judge, EDLEAF, ED, CRL_ED, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, LEAF, CA, CRL, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, BAD, CA, CRL_EMPTY, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, BAD, CA, CRL, REVOCATION_NOW, SP_REVOCATION_REVOKED, "revoked (CRL)");
+    expect_at(judge_crl, LEAF, CA, CRL_HERE, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, LEAF, CA, CRL_USERS, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, RSALEAF, RSA, CRL_RSA, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, RSALEAF, RSA, CRL_PSS, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, RSALEAF, RSA, CRL_PSS_LONG_SALT, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, P384LEAF, P384, CRL_P384, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, P521LEAF, P521, CRL_P521, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+    expect_at(judge_crl, EDLEAF, ED, CRL_ED, REVOCATION_NOW, SP_REVOCATION_GOOD, "good");
+}
+
+/* What a CRL says by itself, for those who keep it. */
+static void crl_read_once(void **state)
+{
+    (void)state;
+    struct sp_crl *c, *empty, *elsewhere;
+    assert_null(sp_crl_read(der(CRL), der(CA), &c));
+    assert_null(sp_crl_read(der(CRL_EMPTY), der(CA), &empty));
+    assert_null(sp_crl_read(der(CRL_ELSEWHERE), der(CA), &elsewhere));
+    assert_int_equal(sp_crl_num(c), 1);
+    assert_int_equal(sp_crl_num(empty), 0);
+    assert_in_range(sp_crl_bytes(c), 1, 4096);
+    assert_in_range(sp_crl_until(c), REVOCATION_NOW + 7 * DAY - 60, REVOCATION_NOW + 7 * DAY);
+    assert_true(sp_crl_lists(c, der(BAD)) && !sp_crl_lists(c, der(LEAF)) && !sp_crl_lists(empty, der(BAD)));
+    assert_true(sp_crl_lists(elsewhere, der(BAD)) && !sp_crl_covers(elsewhere, der(BAD)));
+    assert_true(sp_crl_covers(c, der(BAD)));
+    assert_null(sp_crl_stale(c, REVOCATION_NOW));
+    assert_string_equal(sp_crl_stale(c, REVOCATION_NOW + 8 * DAY), "the CRL is out of date");
+    sp_crl_unref(sp_crl_ref(c));
+    sp_crl_unref(c);
+    sp_crl_unref(empty);
+    sp_crl_unref(elsewhere);
+    sp_crl_unref(NULL);
 }
 
 /* --- damage --- */
@@ -253,12 +304,12 @@ static void damaged(void **state)
     truncated(sp_ocsp_judge, LEAF, OCSP_GOOD);
     truncated(sp_ocsp_judge, LEAF, OCSP_DELEGATE);
     truncated(sp_ocsp_judge, BAD, OCSP_REVOKED);
-    truncated(sp_crl_judge, LEAF, CRL_HERE);
-    truncated(sp_crl_judge, BAD, CRL);
+    truncated(judge_crl, LEAF, CRL_HERE);
+    truncated(judge_crl, BAD, CRL);
     flipped(sp_ocsp_judge, LEAF, OCSP_GOOD);
     flipped(sp_ocsp_judge, LEAF, OCSP_DELEGATE);
-    flipped(sp_crl_judge, LEAF, CRL_HERE);
-    flipped(sp_crl_judge, BAD, CRL);
+    flipped(judge_crl, LEAF, CRL_HERE);
+    flipped(judge_crl, BAD, CRL);
 }
 
 static void truncated_certificates(void **state)
@@ -269,7 +320,7 @@ static void truncated_certificates(void **state)
         struct sp_revocation_urls u;
         struct sp_revocation r;
         assert_true(sp_failed(sp_revocation_urls_read(sp_str(leaf.p, len), arena, &u, &err)));
-        sp_crl_judge(sp_str(leaf.p, len), ca, der(CRL), REVOCATION_NOW, &r);
+        judge_crl(sp_str(leaf.p, len), ca, der(CRL), REVOCATION_NOW, &r);
         assert_int_equal(r.status, SP_REVOCATION_UNKNOWN);
     }
 }
@@ -285,11 +336,13 @@ static void issuer_of_a_verified_chain(void **state)
     assert_int_equal(sp_ca_set_compile(arena, cas, 2, false, &set, &err).code, SP_OK);
     sp_verify_chain(set, chain, 1, REVOCATION_NOW, &v);
     assert_string_equal(v.reason, "ok");
-    assert_int_equal(v.issuer, SP_ISSUER_IN_SET);
-    assert_int_equal(v.issuer_index, 1);
+    assert_int_equal(v.num_signers, 1);
+    assert_true(v.signers[0].in_set);
+    assert_int_equal(v.signers[0].index, 1);
     sp_verify_chain(set, chain, 2, REVOCATION_NOW, &v);
     assert_true(v.ok);
-    assert_true(v.issuer == SP_ISSUER_IN_SET || v.issuer_index == 1); /* the same bytes in either */
+    assert_int_equal(v.num_signers, 1);
+    assert_int_equal(v.signers[0].index, 1); /* the same bytes in either */
 }
 
 int main(void)
@@ -307,6 +360,7 @@ int main(void)
         TEST(crl_not_ours),
         TEST(crl_times),
         TEST(crl_definite),
+        TEST(crl_read_once),
         TEST(damaged),
         TEST(truncated_certificates),
         TEST(issuer_of_a_verified_chain),
