@@ -5,7 +5,7 @@
 #include "model/compile.h"
 #include "sallyport/v1/discovery.pb-c.h"
 
-enum { CP_CHUNK_BYTES = 1 << 20, CP_MAX_BODY = 3 << 20, CP_NUM_CACHED = 4 };
+enum { CP_CHUNK_BYTES = 1 << 20, CP_MAX_BODY = 15 << 20, CP_NUM_CACHED = 4 };
 
 struct cp_push;
 struct cp_snapshot {

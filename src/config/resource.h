@@ -3,7 +3,7 @@
 #pragma once
 #include "model/compile.h"
 
-enum { DP_RESOURCE_MAX_NAME = 1024, DP_RESOURCE_MAX_BODY = 3 << 20, DP_RESOURCE_OVERHEAD = 256 };
+enum { DP_RESOURCE_MAX_NAME = 1024, DP_RESOURCE_MAX_BODY = 15 << 20, DP_RESOURCE_OVERHEAD = 256 };
 
 struct dp_held {
     uint32_t refs;

@@ -324,8 +324,10 @@ static void compile_all(struct builder *b, const struct dp_snapshot_options *o)
     s->services = SP_NEW_N(b->arena, struct dp_service, count(r, SALLYPORT__V1__KIND__SERVICE));
     s->directory = dp_directory_new(b->arena);
     s->known_at = sp_map_new(b->arena, 4);
+    dp_directory_reuse(s->directory, o->previous ? o->previous->directory : NULL);
     for (size_t i = 0; i < r->num; i++)
         index_one(b, &r->v[i]);
+    dp_directory_reuse(s->directory, NULL);
     digest_trust(b);
     compile_services(b);
     compile_routes(b, count(r, SALLYPORT__V1__KIND__ROUTE));

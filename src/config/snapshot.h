@@ -35,6 +35,7 @@ struct dp_snapshot {
 /* What does not come from the configuration. */
 struct dp_snapshot_options {
     struct sp_str default_cert_pem, default_key_pem; /* empty: a self-signed certificate, as Kong does */
+    const struct dp_snapshot *previous;              /* what it has read and this one repeats is shared; NULL: none */
 };
 /* Refused as a whole; every bad resource is named in problems. *out has one reference. */
 SP_MUST sp_result dp_snapshot_compile(const struct sp_resources *r, int64_t revision,

@@ -2,7 +2,7 @@
 #include "model/build.h"
 
 #include "model/vault.h"
-#include "tls/certificate.h"
+#include "tls/crl.h"
 
 /* The text is not the PEM. A file:// reference that is still there was not expanded: its file cannot be read, which is
  * said already, or it came to a control plane, which opens no files for its clients. */
@@ -86,6 +86,40 @@ static void check_certificate(struct sp_builder *b, const struct sp_entity *e)
             "provided certificates were both of the same type");
 }
 
+/* What stands here is what data planes will read: the same checks, but each with its place. */
+static void check_crl(struct sp_builder *b, const struct sp_entity *e, const char *field, struct sp_str pem,
+                      struct sp_str issuer)
+{
+    struct sp_arena *scratch = sp_arena_new(pem.len + 4096);
+    struct sp_error err = {0};
+    struct sp_der_list list = {0};
+    if (sp_failed(sp_pem_crls(pem, scratch, &list, &err)))
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", field, "invalid CRL: %s", err.text);
+    for (size_t i = 0; i < list.num && !err.code; i++) {
+        struct sp_crl *crl;
+        const char *why = sp_crl_read(list.v[i], issuer, &crl), *stale = why ? NULL : sp_crl_stale(crl, b->now);
+        if (why)
+            sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", field, "invalid CRL: %s", why);
+        if (stale)
+            sp_entity_problem(b, e, SP_PROBLEM_WARNING, "crl_stale", field,
+                              "%s: whom it lists stays refused, and revocation_check_mode STRICT refuses everybody "
+                              "under this CA",
+                              stale);
+        sp_crl_unref(crl);
+    }
+    sp_arena_free(scratch);
+}
+
+static void check_crls(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__CaCertificate *c,
+                       struct sp_str issuer)
+{
+    for (size_t i = 0; i < c->n_crls; i++) {
+        struct sp_str pem = sp_str_z(c->crls[i]), field = sp_arena_printf(b->arena, "crls[%zu]", i);
+        if (sp_is_vault_reference(pem) || !is_reference(b, e, field.p, pem)) /* a CRL is no secret */
+            check_crl(b, e, field.p, pem, issuer);
+    }
+}
+
 static void check_ca(struct sp_builder *b, const struct sp_entity *e)
 {
     Sallyport__V1__CaCertificate *c = (Sallyport__V1__CaCertificate *)e->message;
@@ -114,6 +148,7 @@ static void check_ca(struct sp_builder *b, const struct sp_entity *e)
             "certificate expired, \"Not After\" time is in the past: %.*s stays, but no client certificate "
             "passes under it",
             SP_FMT(info.subject_dn));
+    check_crls(b, e, c, list.v[0]);
     char *hex = sp_arena_alloc_raw(b->arena, 65);
     sp_hex(info.sha256, 32, hex);
     if (c->cert_digest && strcmp(c->cert_digest, hex) != 0)

@@ -3,7 +3,7 @@
 #include "model/node.h"
 #include <stdlib.h>
 
-enum { MAX_PEM_FILE = 1 << 20, MAX_REFERENCES = 100000 };
+enum { MAX_PEM_FILE = 16 << 20 /* a CRL may be that large */, MAX_REFERENCES = 100000 };
 
 struct reference {
     const struct sp_node *node;
@@ -73,6 +73,19 @@ static bool holds_pem(struct sp_str key)
     return false;
 }
 
+static bool is_reference(const struct sp_node *n)
+{
+    return n->type == SP_NODE_STRING && sp_str_starts(n->text, scheme);
+}
+
+/* A list of references, or of anything else. */
+static void find_in_list(struct expansion *e, const struct sp_node *n)
+{
+    for (size_t i = 0; i < n->num; i++)
+        if (is_reference(n->items[i]))
+            found(e, n->items[i]);
+}
+
 static void walk(struct expansion *e, const struct sp_node *n)
 {
     if (n->type == SP_NODE_LIST) {
@@ -81,9 +94,11 @@ static void walk(struct expansion *e, const struct sp_node *n)
     } else if (n->type == SP_NODE_MAP) {
         for (size_t i = 0; i < n->num; i++) {
             const struct sp_node *value = n->items[2 * i + 1];
-            bool is_reference = value->type == SP_NODE_STRING && sp_str_starts(value->text, scheme);
-            if (is_reference && holds_pem(n->items[2 * i]->text))
+            struct sp_str key = n->items[2 * i]->text;
+            if (is_reference(value) && holds_pem(key))
                 found(e, value);
+            else if (value->type == SP_NODE_LIST && sp_str_eq(key, SP_STR("crls")))
+                find_in_list(e, value);
             else
                 walk(e, value);
         }

@@ -131,6 +131,7 @@ static const struct sp_rule sni_rules[] = {
 static const struct sp_rule ca_certificate_rules[] = {
     {"id", .uuid = true},
     {"cert", .required = true, .referenceable = true},
+    {"crls", .ours = true},
     {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
 };
 

@@ -11,6 +11,7 @@ struct sp_rule {
     bool referenceable; /* may be a vault reference instead of a value */
     bool uuid;          /* the text form of a UUID */
     bool empty_list;    /* unset is written as [] and not as null */
+    bool ours;          /* unset is not written at all: tools made for Kong do not know it */
     bool bounded;       /* min <= value <= max */
     int64_t min, max;
     unsigned min_items;   /* of a list */

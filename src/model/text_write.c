@@ -144,6 +144,9 @@ static bool is_written(const ProtobufCMessage *m, const ProtobufCFieldDescriptor
 {
     if (sp_field_is_hidden(f) || sp_field_is_nested(f))
         return false;
+    const struct sp_rule *rule = sp_rule_find(m->descriptor, f->name);
+    if (rule && rule->ours && !sp_msg_has(m, f))
+        return false;
     return !(m->descriptor == &sallyport__v1__service__descriptor && strcmp(f->name, "url") == 0);
 }
 

@@ -80,6 +80,15 @@ static void upstream_metrics(const struct dp_proxy *p, struct sp_buf *out)
            (int64_t)reuses);
 }
 
+static void crl_metrics(const struct dp_proxy *p, struct sp_buf *out)
+{
+    size_t num = 0, stale = 0;
+    if (p->current)
+        dp_directory_count_crls(p->current->directory, sp_clock_wall_s(&sp_clock_system), &num, &stale);
+    single(out, "sallyport_crls", "gauge", "CRLs of the configuration.", (int64_t)num);
+    single(out, "sallyport_crls_stale", "gauge", "Those of them whose nextUpdate has passed.", (int64_t)stale);
+}
+
 void dp_metrics_write(const struct dp_status_source *s, struct sp_buf *out)
 {
     head(out, "sallyport_info", "gauge", "Version and mode.");
@@ -91,6 +100,7 @@ void dp_metrics_write(const struct dp_status_source *s, struct sp_buf *out)
         sp_buf_printf(out, "%s%s %llu\n", m->name, m->labels, (unsigned long long)dp_proxy_count(s->proxy, m->offset));
     }
     upstream_metrics(s->proxy, out);
+    crl_metrics(s->proxy, out);
     single(out, "sallyport_config_revision", "gauge", "Revision that serves in every worker.",
            s->proxy->current ? s->proxy->current->revision : 0);
     single(out, "sallyport_config_live_timestamp_seconds", "gauge", "When that revision went live.", s->live_since);

@@ -66,13 +66,17 @@ static void serve_status(struct dp_status *s, struct sp_http_exchange *x)
 {
     const struct dp_status_source *src = s->source;
     struct sp_buf b = {0};
+    size_t crls = 0, stale_crls = 0;
+    if (src->proxy->current)
+        dp_directory_count_crls(src->proxy->current->directory, sp_clock_wall_s(&sp_clock_system), &crls, &stale_crls);
     sp_buf_printf(&b,
                   "{\"version\":\"%s\",\"mode\":\"%s\",\"revision\":%lld,\"ready\":%s,\"draining\":%s,\"stale\":%s,"
-                  "\"connected\":%s,\"workers\":%u,\"rejected_revision\":%lld,\"last_error\":\"",
+                  "\"connected\":%s,\"workers\":%u,\"crls\":%zu,\"stale_crls\":%zu,\"rejected_revision\":%lld,"
+                  "\"last_error\":\"",
                   SP_VERSION, src->mode, (long long)(src->proxy->current ? src->proxy->current->revision : 0),
                   src->proxy->current && !src->draining ? "true" : "false", src->draining ? "true" : "false",
-                  src->stale ? "true" : "false", src->connected ? "true" : "false", src->proxy->num_workers,
-                  (long long)src->rejected_revision);
+                  src->stale ? "true" : "false", src->connected ? "true" : "false", src->proxy->num_workers, crls,
+                  stale_crls, (long long)src->rejected_revision);
     put_text(&b, src->last_error);
     sp_buf_add(&b, SP_STR("\"}\n"));
     reply_json(x, 200, &b);

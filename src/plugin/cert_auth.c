@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "plugin/cert_names.h"
 #include "plugin/identity.h"
+#include "plugin/listed.h"
 #include "plugin/memo.h"
 
 enum { FAILURE_TTL_S = 1 }; /* why a chain failed may pass (not yet valid), so it is remembered for a moment only */
@@ -14,6 +15,7 @@ struct result {
     int64_t from, until;     /* seconds since 1970: outside of these the chain is judged again */
     struct sp_signer issuer; /* whose word counts when revocation is asked about */
     bool has_issuer;
+    bool listed_good;                   /* by a CRL of the configuration */
     int64_t checked_until;              /* revocation: `refused` is known until then */
     const char *refused;                /* constant; NULL: not revoked, or accepted without knowing */
     const char *failed;                 /* why not; NULL: the chain is good */
@@ -209,9 +211,18 @@ static struct result *judge(const struct dp_cert_auth *c, struct dp_call *call, 
     r->failed = v.reason;
     r->has_issuer = v.num_signers > 0;
     r->issuer = v.signers[0];
-    if (v.ok)
-        r->failed = identify(c, call->directory, p->chain[0], c->trust->ids[v.anchor], keep, r);
-    r->until = r->failed ? now + FAILURE_TTL_S : v.not_after;
+    int64_t until = v.not_after;
+    if (v.ok) {
+        struct dp_listed listed;
+        dp_listed_check(call->directory, c->trust, p->chain, &v, c->revocation.mode == DP_REVOCATION_STRICT, now,
+                        &listed);
+        r->listed_good = listed.good;
+        until = listed.until < until ? listed.until : until;
+        r->failed = listed.refused;
+        if (!r->failed)
+            r->failed = identify(c, call->directory, p->chain[0], c->trust->ids[v.anchor], keep, r);
+    }
+    r->until = r->failed ? now + FAILURE_TTL_S : until;
     return r;
 }
 
@@ -237,7 +248,7 @@ static enum dp_verdict check_revocation(const struct dp_cert_auth *c, struct dp_
                                         const struct dp_presented *p, int64_t now, struct result *r)
 {
     struct dp_revocation_result out;
-    struct dp_revocation_subject s = {p->chain[0], issuer_of(c, call, p, r)};
+    struct dp_revocation_subject s = {p->chain[0], issuer_of(c, call, p, r), r->listed_good};
     if (dp_revocation_check(&c->revocation, call, &s, now, &out) == DP_PAUSE)
         return DP_PAUSE;
     r->refused = out.refused;

@@ -22,9 +22,14 @@ bool dp_chain_stands(const struct dp_chain *c, struct dp_call *call);
 
 /* Builder of the directory that plugins see; filled by the snapshot from resources before any chain is compiled. */
 struct dp_directory *dp_directory_new(struct sp_arena *a);
+/* CRLs that `previous` has read from the same text are not read again. It lives until every CA is added; NULL: none. */
+void dp_directory_reuse(struct dp_directory *d, const struct dp_directory *previous);
+/* The texts of its CRLs live as long as the directory. */
 SP_MUST sp_result dp_directory_add_ca(struct dp_directory *d, const Sallyport__V1__CaCertificate *ca,
                                       struct sp_error *err);
 void dp_directory_add_consumer(struct dp_directory *d, const Sallyport__V1__ConsumerResource *c);
 /* After all CAs and consumers. Makes the plugin ready to run; errors carry a field path of the plugin. p lives as long
  * as the directory, and so do the keys of consumers; CA certificates and the rest of consumers are copied. */
 SP_MUST sp_result dp_directory_add_plugin(struct dp_directory *d, const Sallyport__V1__Plugin *p, struct sp_error *err);
+/* CRLs of the configuration, and those of them whose nextUpdate has passed. */
+void dp_directory_count_crls(const struct dp_directory *d, int64_t now, size_t *num, size_t *stale);

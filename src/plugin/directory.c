@@ -23,7 +23,9 @@ struct workspace {
 
 struct dp_directory {
     struct sp_arena *arena;
-    struct sp_map *cas, *consumers; /* by id */
+    struct sp_map *cas, *consumers;      /* by id */
+    struct sp_map *crls;                 /* by issuer key: struct dp_crls */
+    const struct dp_directory *previous; /* while it is made; may be NULL */
     struct sp_map *workspaces;
     struct sp_map *trusts;            /* by flag and ids: struct dp_trust */
     struct sp_map *routes, *services; /* by id: struct scope */
@@ -34,6 +36,7 @@ struct dp_directory *dp_directory_new(struct sp_arena *a)
     struct dp_directory *d = SP_NEW(a, struct dp_directory);
     d->arena = a;
     d->cas = sp_map_new(a, 4);
+    d->crls = sp_map_new(a, 4);
     d->consumers = sp_map_new(a, 8);
     d->workspaces = sp_map_new(a, 4);
     d->trusts = sp_map_new(a, 4);
@@ -49,6 +52,118 @@ struct sp_str dp_workspace(const char *ws)
 
 /* --- CA certificates --- */
 
+void dp_directory_reuse(struct dp_directory *d, const struct dp_directory *previous)
+{
+    d->previous = previous;
+}
+
+static void unref_crl(void *crl)
+{
+    sp_crl_unref(crl);
+}
+
+static void add_crl(struct dp_directory *d, struct dp_ca *ca, struct sp_crl *ref_take)
+{
+    sp_arena_on_free(d->arena, unref_crl, ref_take);
+    struct sp_crl **v = SP_NEW_N(d->arena, struct sp_crl *, ca->num_crls + 1);
+    if (ca->num_crls)
+        memcpy(v, ca->crls, ca->num_crls * sizeof(struct sp_crl *));
+    v[ca->num_crls++] = ref_take;
+    ca->crls = v;
+}
+
+static sp_result read_crls(struct dp_directory *d, struct dp_ca *ca, struct sp_str pem, struct sp_error *err)
+{
+    struct sp_arena *scratch = sp_arena_new(pem.len + 4096);
+    struct sp_der_list list;
+    sp_result r = sp_pem_crls(pem, scratch, &list, err);
+    for (size_t i = 0; i < list.num && !sp_failed(r); i++) {
+        struct sp_crl *crl;
+        const char *why = sp_crl_read(list.v[i], ca->der, &crl);
+        if (why)
+            r = sp_fail(err, SP_E_INVALID, "%s", why);
+        else
+            add_crl(d, ca, crl);
+    }
+    sp_arena_free(scratch);
+    return r;
+}
+
+static bool same_crls(const struct dp_ca *a, const struct dp_ca *b)
+{
+    if (!a || a->num_crl_texts != b->num_crl_texts || !sp_str_eq(a->der, b->der))
+        return false;
+    for (size_t i = 0; i < a->num_crl_texts; i++)
+        if (!sp_str_eq(a->crl_texts[i], b->crl_texts[i]))
+            return false;
+    return true;
+}
+
+/* Other CA certificates may have the same key. */
+static void index_crls(struct dp_directory *d, const struct dp_ca *ca)
+{
+    uint8_t key[32];
+    if (!ca->num_crls || !sp_issuer_key(ca->der, key))
+        return;
+    struct dp_crls *all = sp_map_get(d->crls, sp_str(key, 32));
+    if (!all) {
+        all = SP_NEW(d->arena, struct dp_crls);
+        sp_map_put(d->crls, sp_arena_dup(d->arena, sp_str(key, 32)), all);
+    }
+    struct sp_crl **v = SP_NEW_N(d->arena, struct sp_crl *, all->num + ca->num_crls);
+    if (all->num)
+        memcpy(v, all->v, all->num * sizeof(struct sp_crl *));
+    memcpy(v + all->num, ca->crls, ca->num_crls * sizeof(struct sp_crl *));
+    all->v = v;
+    all->num += ca->num_crls;
+}
+
+static sp_result add_crls(struct dp_directory *d, const Sallyport__V1__CaCertificate *m, struct dp_ca *ca,
+                          struct sp_error *err)
+{
+    struct sp_str *texts = SP_NEW_N(d->arena, struct sp_str, m->n_crls);
+    for (size_t i = 0; i < m->n_crls; i++)
+        texts[i] = sp_str_z(m->crls[i]);
+    ca->crl_texts = texts;
+    ca->num_crl_texts = m->n_crls;
+    const struct dp_ca *before = d->previous ? dp_directory_ca(d->previous, ca->id) : NULL;
+    if (same_crls(before, ca)) {
+        for (size_t i = 0; i < before->num_crls; i++)
+            add_crl(d, ca, sp_crl_ref(before->crls[i]));
+    } else {
+        for (size_t i = 0; i < m->n_crls; i++)
+            if (sp_failed(read_crls(d, ca, texts[i], err)))
+                return sp_fail_in(err, "crls[%zu]", i);
+    }
+    index_crls(d, ca);
+    return sp_ok();
+}
+
+const struct dp_crls *dp_directory_crls(const struct dp_directory *d, struct sp_str issuer_der)
+{
+    uint8_t key[32];
+    return sp_issuer_key(issuer_der, key) ? sp_map_get(d->crls, sp_str(key, 32)) : NULL;
+}
+
+bool dp_directory_has_crls(const struct dp_directory *d)
+{
+    return sp_map_len(d->crls) > 0;
+}
+
+void dp_directory_count_crls(const struct dp_directory *d, int64_t now, size_t *num, size_t *stale)
+{
+    *num = *stale = 0;
+    for (size_t i = 0; i < sp_map_len(d->crls); i++) {
+        struct sp_str key;
+        void *value;
+        sp_map_at(d->crls, i, &key, &value);
+        const struct dp_crls *crls = value;
+        *num += crls->num;
+        for (size_t k = 0; k < crls->num; k++)
+            *stale += sp_crl_stale(crls->v[k], now) != NULL;
+    }
+}
+
 sp_result dp_directory_add_ca(struct dp_directory *d, const Sallyport__V1__CaCertificate *ca, struct sp_error *err)
 {
     struct sp_der_list list;
@@ -61,7 +176,7 @@ sp_result dp_directory_add_ca(struct dp_directory *d, const Sallyport__V1__CaCer
     c->der = list.v[0];
     if (!sp_map_put(d->cas, c->id, c))
         return sp_fail(err, SP_E_CONFLICT, "id: two CA certificates named %.*s", SP_FMT(c->id));
-    return sp_ok();
+    return ca->n_crls ? add_crls(d, ca, c, err) : sp_ok();
 }
 
 const struct dp_ca *dp_directory_ca(const struct dp_directory *d, struct sp_str id)

@@ -2,6 +2,7 @@
  * routes under one plugin hold one instance and one CA set. One thread until the snapshot is complete. */
 #pragma once
 #include "plugin/chain.h"
+#include "tls/crl.h"
 
 /* A CA set and the ids of its members, in the order of the set. */
 struct dp_trust {
@@ -12,6 +13,14 @@ struct dp_trust {
 /* SP_E_NOT_FOUND: one of the ids is not there; nothing is made of the others. */
 SP_MUST sp_result dp_directory_trust(const struct dp_directory *d, char *const *ids, size_t num,
                                      bool allow_partial_chain, const struct dp_trust **out, struct sp_error *err);
+
+/* The CRLs of the configuration of one issuer: of all CA certificates with its key. */
+struct dp_crls {
+    struct sp_crl **v;
+    size_t num;
+};
+const struct dp_crls *dp_directory_crls(const struct dp_directory *d, struct sp_str issuer_der); /* NULL: none */
+bool dp_directory_has_crls(const struct dp_directory *d);
 
 /* A plugin resource made ready to run. */
 struct dp_instance {

@@ -16,8 +16,13 @@ struct dp_consumer { /* immutable, in the snapshot */
     size_t num_acl_groups;
 };
 
+struct sp_crl;
 struct dp_ca { /* immutable, in the snapshot */
     struct sp_str id, der;
+    struct sp_crl **crls; /* references of the snapshot */
+    size_t num_crls;
+    const struct sp_str *crl_texts; /* what they were read from */
+    size_t num_crl_texts;
 };
 
 /* The neighbours that a plugin instance may ask at compile time and at run time: the snapshot's tables, without knowing it. */

@@ -53,7 +53,9 @@ sp_result dp_proxy_publish(struct dp_proxy *p, const struct sp_resources *r, int
                            struct sp_problems *problems, void (*live)(void *ctx, int64_t revision), void *ctx)
 {
     struct dp_snapshot *s;
-    SP_TRY(dp_snapshot_compile(r, revision, &p->snapshot_options, &s, problems));
+    struct dp_snapshot_options o = p->snapshot_options;
+    o.previous = p->current;
+    SP_TRY(dp_snapshot_compile(r, revision, &o, &s, problems));
     struct publication *pub = sp_alloc(sizeof *pub);
     *pub = (struct publication){p, s, p->num_workers, live, ctx};
     p->publications++;

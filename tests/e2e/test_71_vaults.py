@@ -7,9 +7,9 @@ import yaml
 from sallytest import poll
 from sallytest.clients import curl, s_client
 from sallytest.config import document, mtls_auth, route, service
+from sallytest.hybrid import Cluster
 from sallytest.programs import run
 from sallytest.upstream import Echo
-from test_70_hybrid import Cluster
 
 NAMES = [{"name": "a.test"}, {"name": "b.test"}]
 REFERENCES = {"cert": "{vault://env/web-cert}", "key": "{vault://mine/web-key/pem}", "snis": NAMES}

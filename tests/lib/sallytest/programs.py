@@ -326,8 +326,8 @@ class Control(Program):
             self.command[self.command.index(option) + 1] = address
         return self.start()
 
-    def get(self, path, method="GET", body=None):
-        return http_get(self.url + path, method, body)
+    def get(self, path, method="GET", body=None, headers=None):
+        return http_get(self.url + path, method, body, headers)
 
     def nodes(self):
         answer = self.get("/sallyport/nodes").json()

@@ -59,6 +59,7 @@ static void references_are_put_in(void **state)
             "{\"k\": [{\"\xc3\xa4\": 1, \"key\": \"line \\\"1\\\"\\nline 2\\n\"}]}");
     becomes(f, "cert: 'file://ca.pem'\nkey: file://ca.pem",
             "cert: \"line \\\"1\\\"\\nline 2\\n\"\nkey: \"line \\\"1\\\"\\nline 2\\n\"");
+    becomes(f, "crls: [file://ca.pem, x]\n", "crls: [\"line \\\"1\\\"\\nline 2\\n\", x]\n");
     char absolute[128];
     snprintf(absolute, sizeof absolute, "cert: file://%s/ca.pem", f->dir);
     becomes(f, absolute, "cert: \"line \\\"1\\\"\\nline 2\\n\"");
@@ -67,7 +68,11 @@ static void references_are_put_in(void **state)
 static void everything_else_stays_as_it_is(void **state)
 {
     struct fixture *f = *state;
-    static const char *const texts[] = {"host: file://ca.pem\n", "cert: filed://ca.pem\n", "cert: [: file://ca.pem", "",
+    static const char *const texts[] = {"host: file://ca.pem\n",
+                                        "hosts: [file://ca.pem]\n",
+                                        "cert: filed://ca.pem\n",
+                                        "cert: [: file://ca.pem",
+                                        "",
                                         "- a\n- b\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         becomes(f, texts[i], texts[i]);
