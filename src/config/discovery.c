@@ -127,7 +127,7 @@ void dp_discovery_send(struct dp_discovery *d, struct sp_str bytes)
     struct sp_bytes *b;
     if (!d->open)
         return;
-    if (bytes.len > SP_RPC_MAX_MESSAGE) {
+    if (bytes.len > SP_RPC_MAX_FROM_CLIENT) {
         dp_discovery_drop(d, "a message of ours is too large");
         return;
     }

@@ -6,7 +6,12 @@
 #include "base/bytes.h"
 #include "net/loop.h"
 
-enum { SP_RPC_MAX_MESSAGE = 16 << 20, SP_RPC_MAX_QUEUED = 4 << 20, SP_RPC_MAX_QUEUED_NUM = 256 };
+enum {
+    SP_RPC_MAX_MESSAGE = 16 << 20,    /* what a server sends */
+    SP_RPC_MAX_FROM_CLIENT = 4 << 20, /* what a client sends: a server hears many of them */
+    SP_RPC_MAX_QUEUED = 4 << 20,
+    SP_RPC_MAX_QUEUED_NUM = 256
+};
 
 /* The runtime: gRPC and the two threads. One per process is enough. */
 struct sp_rpc;

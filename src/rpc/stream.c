@@ -74,7 +74,7 @@ grpc_channel_args sp_rpc_args(const struct sp_rpc_stream *s, grpc_arg v[SP_RPC_N
     int_arg(&v[2], GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     int_arg(&v[3], GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     int_arg(&v[4], GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, every / 6);
-    int_arg(&v[5], GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, SP_RPC_MAX_MESSAGE);
+    int_arg(&v[5], GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, s->server ? SP_RPC_MAX_FROM_CLIENT : SP_RPC_MAX_MESSAGE);
     int_arg(&v[6], GRPC_ARG_MAX_CONCURRENT_STREAMS, 1);
     int_arg(&v[7], GRPC_ARG_ENABLE_CHANNELZ, 0);
     int_arg(&v[8], GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
