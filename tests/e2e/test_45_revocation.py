@@ -1,13 +1,17 @@
-"""Revocation end to end (kong-behaviour 1.1.5, 8.1 point 7): three modes, OCSP and CRL, answers of every kind from servers that the
-tests start; lookups that wait, are shared, fail, and lose their client."""
+"""Revocation end to end (kong-behaviour 1.1.5): who is asked, what is remembered; lookups that wait, are shared, fail, and lose their
+client. The matrix of modes and answers is in test_44_revocation_matrix.py."""
 import base64
+import socket
+import struct
 import threading
+import time
 
 import pytest
 
 from sallytest import poll
 from sallytest.clients import curl, open_tls
 from sallytest.config import document, route, service
+from sallytest.pki import openssl
 from sallytest.programs import Program, free_port, tool
 from sallytest.revocation import Authority, Responder, revoke, where
 
@@ -92,10 +96,10 @@ def talk():
         one.close()
 
 
-# --- the matrix
+# --- what is asked (the whole matrix of verdicts: test_44_revocation_matrix.py)
 
 DEFINITE = {"good": True, "revoked": False}
-ANSWERS = ["good", "revoked", "unknown", "slow", "500", "badsig", "garbage"]
+ANSWERS = ["good", "revoked", "unknown", "slow", "500"]
 
 
 def leaf_for(ca, responder, name, ocsp=None, crl=None, revoked=False):
@@ -118,16 +122,6 @@ def test_no_url(ca, responder, shared):
     check(shared, ca.leaf("bare"), True, False)
 
 
-@pytest.mark.parametrize("source", ["ocsp", "crl"])
-@pytest.mark.parametrize("answer", ANSWERS)
-def test_one_source(ca, responder, shared, source, answer):
-    revoked = answer == "revoked"
-    leaf = leaf_for(ca, responder, f"{source}-{answer}", **{source: answer}, revoked=revoked)
-    good = DEFINITE.get(answer)
-    check(shared, leaf, good is not False, bool(good))
-    assert responder.hits(f"/{source}/{answer}/{leaf.name}") >= 1
-
-
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_ocsp_comes_first(ca, responder, shared, answer):
     """The CRL is good, and asked only where nobody answers as OCSP."""
@@ -137,12 +131,6 @@ def test_ocsp_comes_first(ca, responder, shared, answer):
     check(shared, leaf, good is not False, bool(good))
     assert (responder.hits(f"/crl/good/{leaf.name}") > 0) == silent
     assert responder.hits(f"/crl/unknown/{leaf.name}") == 0
-
-
-@pytest.mark.parametrize("answer", ["slow", "500"])
-def test_a_crl_revokes_where_ocsp_is_silent(ca, responder, shared, answer):
-    leaf = leaf_for(ca, responder, f"crl-revokes-{answer}", answer, "good", revoked=True)
-    check(shared, leaf, False, False)
 
 
 def test_nobody_listens(ca, shared):
@@ -167,17 +155,18 @@ def test_under_an_intermediate_that_the_client_sends(tmp_path, ca, responder, sh
 
 # --- openssl's own responder, with a delegated signer
 
-def test_openssl_responder_with_a_delegate(tmp_path, ca, shared):
-    signer = ca.leaf("signer", usage="OCSPSigning")
+@pytest.mark.parametrize("usage, believed", [("OCSPSigning", True), ("clientAuth", False)])
+def test_openssl_responder_with_a_delegate(tmp_path, ca, shared, usage, believed):
+    signer = ca.leaf(f"signer-{usage}", usage=usage)
     port = free_port()
-    good, bad = (ca.leaf(name, extra=where([f"http://127.0.0.1:{port}"])) for name in ("delegated-good", "delegated-bad"))
+    good, bad = (ca.leaf(f"{name}-{usage}", extra=where([f"http://127.0.0.1:{port}"])) for name in ("delegated-good", "delegated-bad"))
     revoke(ca, bad)
     program = Program("responder", tmp_path, [tool("openssl"), "ocsp", "-port", port, "-index", ca.folder / "index.txt", "-CA", ca.cert,
                                               "-rsigner", signer.cert, "-rkey", signer.key, "-ndays", "1"]).launch()
     try:
-        poll(lambda: outcome(ask(shared, "STRICT", good)), lambda: program.log)
-        check(shared, good, True, True)
-        check(shared, bad, False, False)
+        program.wait_log("waiting for OCSP client connections")
+        check(shared, good, True, believed)
+        check(shared, bad, not believed, False)
     finally:
         program.kill()
 
@@ -190,6 +179,79 @@ def test_definite_answers_are_remembered(ca, responder, shared, talk):
         conversation = talk(shared, "STRICT", leaf)
         assert [conversation.ask() for _ in range(5)] == [status] * 5
         assert responder.hits(leaf.name) == 1
+
+
+def same_crl(ca, responder, what, *names):
+    """Certificates that name one CRL."""
+    return [ca.leaf(name, extra=where(crl=[f"{responder.url}/{what}"])) for name in names]
+
+
+def test_a_crl_is_fetched_once(pki, ca, echo, responder, sallyport):
+    """For all certificates of its issuer, in every worker that has heard of it; and again when it is too old."""
+    leaves = same_crl(ca, responder, "crl/good/many", *(f"many-{i}" for i in range(8)))
+    for leaf in leaves[4:]:
+        revoke(ca, leaf)
+    proxy = sallyport(guarded(pki, echo, ca))
+    assert outcome(ask(proxy, "STRICT", leaves[0]))
+    poll(lambda: proxy.metric("sallyport_revocation_crls_read_total") == 1, "the CRL is read")
+    assert [outcome(ask(proxy, "STRICT", leaf)) for leaf in leaves] == [True] * 4 + [False] * 4
+    assert responder.hits("/crl/good/many") <= 2 # two workers may have asked at once
+    short = sallyport(guarded(pki, echo, ca, cert_cache_ttl=1000), "--workers", "1", name="short")
+    before = responder.hits("/crl/good/many")
+    assert outcome(ask(short, "STRICT", leaves[0])) and not outcome(ask(short, "STRICT", leaves[4]))
+
+    def again():
+        assert outcome(ask(short, "STRICT", leaves[1]))
+        return responder.hits("/crl/good/many") > before + 1
+    poll(again, "it is fetched again")
+
+
+def stamp(seconds):
+    return time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
+
+
+def test_next_update_is_honoured(pki, ca, echo, responder, sallyport):
+    """cert_cache_ttl would keep the CRL longer than its issuer wants."""
+    leaf, = same_crl(ca, responder, "file/soon.crl", "soon")
+    late, = same_crl(ca, responder, "file/late.crl", "late")
+    for name, until in (("soon", 5), ("late", -3600)):
+        made = ca.folder / f"{name}.pem"
+        openssl("ca", "-config", ca.config, "-gencrl", "-crl_lastupdate", stamp(-7200), "-crl_nextupdate", stamp(until), "-out", made)
+        responder.server.files[f"{name}.crl"] = openssl("crl", "-in", made, "-outform", "DER")
+    proxy = sallyport(guarded(pki, echo, ca), "--workers", "1")
+    before = responder.hits("soon.crl")
+
+    def again():
+        assert outcome(ask(proxy, "STRICT", leaf)) # clocks may differ a little
+        return responder.hits("soon.crl") > before + 1
+    poll(again, "it is fetched again")
+    check(proxy, late, True, False)
+    assert proxy.metric("sallyport_revocation_crls_stale_total") >= 4
+    proxy.wait_log("the CRL is out of date")
+
+
+def test_a_large_crl_is_read_aside(tmp_path, pki, echo, sallyport):
+    """Tens of thousands of entries; one worker."""
+    big = Authority(tmp_path, "big")
+    server = Responder(tmp_path, big)
+    try:
+        good, bad = (big.leaf(name, extra=where(crl=[f"{server.url}/crl/good/big"])) for name in ("good", "bad"))
+        with open(big.folder / "index.txt", "a") as index:
+            index.writelines(f"R\t300101000000Z\t260101000000Z\t{i * 7919 + (1 << 120):032X}\tunknown\t/CN=gone\n" for i in range(30_000))
+        revoke(big, bad)
+        proxy = sallyport(guarded(pki, echo, big, http_timeout=20000), "--workers", "1")
+        results = {}
+        threads = [threading.Thread(target=lambda leaf=leaf, n=n: results.__setitem__(n, outcome(ask(proxy, "STRICT", leaf))))
+                   for n, leaf in enumerate([good, bad] * 4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [results[n] for n in range(8)] == [True, False] * 4
+        assert server.hits("/crl/good/big") == 1
+        assert proxy.metric("sallyport_revocation_crls_read_total") == 1
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("answer", ["500", "unknown", "badsig"])
@@ -228,6 +290,21 @@ def test_requests_wait_together(ca, responder, shared):
         thread.join()
     assert results == [200] * 6
     assert responder.hits("/ocsp/wait-together") <= 2
+
+
+def test_the_worker_serves_others_meanwhile(pki, ca, echo, responder, sallyport, talk):
+    """One worker: another client, and another request of the same kind."""
+    proxy = sallyport(guarded(pki, echo, ca, http_timeout=20000), "--workers", "1")
+    hold = responder.hold("one-worker")
+    waiting = talk(proxy, "STRICT", leaf_for(ca, responder, "one-worker", "one-worker"))
+    other = talk(proxy, "STRICT", leaf_for(ca, responder, "other-client", "good"))
+    waiting.send()
+    hold.wait_arrived()
+    assert [other.ask() for _ in range(3)] == [200] * 3
+    assert outcome(ask(proxy, "SKIP", leaf_for(ca, responder, "third-client", "good")))
+    assert responder.hits("/ocsp/one-worker") == 1
+    hold.release()
+    assert waiting.status() == 200
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
@@ -306,6 +383,36 @@ def test_the_client_leaves_meanwhile_h2(ca, responder, shared):
     assert answer.code == 28
     hold.wait_arrived()
     poll(lambda: any(line["status"] == 499 and line["host"] == "c.test" for line in shared.access()), lambda: shared.out[-2000:])
+    hold.release()
+    assert outcome(ask(shared, "STRICT", leaf))
+
+
+def h2_frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+@pytest.mark.parametrize("source", ["ocsp", "crl"])
+@pytest.mark.parametrize("end", ["reset of the stream", "end of the connection", "abort of the connection"])
+def test_a_stream_ends_meanwhile(ca, responder, shared, source, end):
+    """HTTP/2, byte by byte; what the lookup finds out is nobody's any more, and harms nobody."""
+    name = f"{end.split()[0]}-{source}"
+    hold = responder.hold(name)
+    leaf = leaf_for(ca, responder, name, **{source: name})
+    with open_tls(shared.port, "c.test", leaf, alpn=["h2"]) as connection:
+        get = b"\x82\x87\x84\x41\x06c.test" # :method GET, :scheme https, :path /, :authority c.test in HPACK
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + h2_frame(4, 0, 0) + h2_frame(1, 5, 1, get))
+        hold.wait_arrived()
+        if end.startswith("reset"):
+            connection.sendall(h2_frame(3, 0, 1, struct.pack(">I", 8)) + h2_frame(1, 5, 3, get)) # and a second one waits for the same
+            hold.release()
+            stream = connection.makefile("rb")
+            while (head := stream.read(9)): # of each frame, until the second is answered
+                payload = stream.read(int.from_bytes(head[:3], "big"))
+                if head[3] == 1 and head[5:] == b"\0\0\0\3":
+                    break
+            assert payload[:1] == b"\x88" # :status 200 in HPACK
+        elif end.startswith("abort"):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     hold.release()
     assert outcome(ask(shared, "STRICT", leaf))
 

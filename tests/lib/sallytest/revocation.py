@@ -1,4 +1,4 @@
-"""A CA's OCSP responder and CRL server. What it does is in the URL: /ocsp/good, /crl/slow, ... The answers are made by openssl."""
+"""A CA's OCSP responder and CRL server. What it does is in the URL: /ocsp/good, /crl/slow, /file/NAME, ... The answers are made by openssl."""
 import http.server
 import select
 import socket
@@ -29,7 +29,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             hold.arrived.set()
             hold.gate.wait(30)
             what = "good"
-        if what == "slow":
+        if kind == "file":
+            self.say(200, self.server.files[what])
+        elif kind == "relay":
+            self.relay(self.server.relays[what], body)
+        elif what == "slow":
             self.server.stopped.wait(30)
         elif what == "500":
             self.say(500, b"sorry")
@@ -45,6 +49,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def relay(self, url, body):
+        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/ocsp-request"})
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+            self.say(200, spoil(answer.read()))
 
     def proxy(self, body):
         """A forward proxy; only what it was asked for is recorded."""
@@ -77,6 +86,11 @@ class Server(http.server.ThreadingHTTPServer):
         pass # clients that leave are what is tested
 
 
+def spoil(answer):
+    """One bit of the signature, which stands at the end where no certificates follow it."""
+    return answer[:-1] + bytes([answer[-1] ^ 1])
+
+
 class Responder:
     """tls: a Leaf to serve https with. proxies: a forward proxy instead."""
 
@@ -84,6 +98,8 @@ class Responder:
         self.folder, self.authority, self.other = folder, authority, other
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.hits, self.server.requests, self.server.holds, self.server.stopped = [], [], {}, threading.Event()
+        self.server.files = {} # by name: what /file/NAME answers
+        self.server.relays = {} # by name: the responder that /relay/NAME asks, whose signature is spoilt then
         self.server.make, self.server.proxies = self.make, proxies
         self.lock = threading.Lock()
         if tls:
@@ -115,14 +131,14 @@ class Responder:
         openssl("ocsp", "-index", index, "-CA", self.authority.cert, "-rsigner", ca.cert, "-rkey", ca.key, "-reqin", asked,
                 "-respout", given, "-ndays", "1", "-resp_no_certs")
         answer = given.read_bytes()
-        return answer[:-1] + bytes([answer[-1] ^ 1]) if what == "badsig" else answer
+        return spoil(answer) if what == "badsig" else answer
 
     def crl(self, what):
         ca = self.other if what in ("unknown", "foreign") else self.authority
         made = self.folder / "crl.pem"
         openssl("ca", "-config", ca.config, "-gencrl", "-crldays", "1", "-out", made)
         answer = openssl("crl", "-in", made, "-outform", "DER")
-        return answer[:-1] + bytes([answer[-1] ^ 1]) if what == "badsig" else answer
+        return spoil(answer) if what == "badsig" else answer
 
     def stop(self):
         self.server.stopped.set()
@@ -146,4 +162,4 @@ def revoke(authority, leaf):
     openssl("ca", "-config", authority.config, "-revoke", leaf.cert, "-crl_reason", "keyCompromise")
 
 
-__all__ = ["Authority", "Responder", "revoke", "where"]
+__all__ = ["Authority", "Responder", "revoke", "spoil", "where"]
