@@ -51,7 +51,8 @@ static sp_result compile_header(struct sp_arena *a, const Sallyport__V1__HeaderE
 sp_result dp_criteria_compile(struct sp_arena *a, const Sallyport__V1__Route *route, struct dp_criteria *out,
                               struct sp_error *err)
 {
-    *out = (struct dp_criteria){.num_methods = (uint32_t)route->n_methods,
+    *out = (struct dp_criteria){.route = route,
+                                .num_methods = (uint32_t)route->n_methods,
                                 .num_snis = (uint32_t)route->n_snis,
                                 .num_headers = (uint32_t)route->n_headers};
     read_protocols(route, out);
@@ -82,22 +83,6 @@ static bool sni_matches(struct sp_str pattern, struct sp_str sni)
     return sp_str_eq(pattern, sni);
 }
 
-static bool any_sni(const struct dp_criteria *c, struct sp_str sni)
-{
-    for (uint32_t i = 0; i < c->num_snis; i++)
-        if (sni_matches(c->snis[i], sni))
-            return true;
-    return false;
-}
-
-static bool any_method(const struct dp_criteria *c, struct sp_str method)
-{
-    for (uint32_t i = 0; i < c->num_methods; i++)
-        if (sp_str_eq(c->methods[i], method))
-            return true;
-    return false;
-}
-
 static enum dp_regex_answer value_matches(const struct dp_header_rule *h, struct sp_str value)
 {
     if (h->regex)
@@ -120,19 +105,44 @@ static enum dp_regex_answer header_matches(const struct dp_header_rule *h, const
     return answer;
 }
 
-enum dp_regex_answer dp_criteria_match(const struct dp_criteria *c, const struct dp_match_input *in)
+/* A route for TLS only still takes a plaintext request: it is answered with 426 or a redirect. */
+bool dp_criteria_protocol(const struct dp_criteria *c, const struct dp_match_input *in)
 {
-    /* A route for TLS only still takes a plaintext request: the exchange answers it with 426 or a redirect. */
-    if (in->tls && !c->secure)
-        return DP_REGEX_NO;
-    if (c->num_methods && !any_method(c, in->method))
-        return DP_REGEX_NO;
-    if (c->num_snis && in->tls && !any_sni(c, in->sni))
-        return DP_REGEX_NO;
+    return !in->tls || c->secure;
+}
+
+bool dp_criteria_method(const struct dp_criteria *c, const struct dp_match_input *in)
+{
+    for (uint32_t i = 0; i < c->num_methods; i++)
+        if (sp_str_eq(c->methods[i], in->method))
+            return true;
+    return c->num_methods == 0;
+}
+
+bool dp_criteria_sni(const struct dp_criteria *c, const struct dp_match_input *in)
+{
+    for (uint32_t i = 0; i < c->num_snis && in->tls; i++)
+        if (sni_matches(c->snis[i], in->sni))
+            return true;
+    return c->num_snis == 0 || !in->tls;
+}
+
+enum dp_regex_answer dp_criteria_headers(const struct dp_criteria *c, const struct dp_match_input *in)
+{
     for (uint32_t i = 0; i < c->num_headers; i++) {
         enum dp_regex_answer answer = header_matches(&c->headers[i], in->fields);
         if (answer != DP_REGEX_YES)
             return answer;
     }
     return DP_REGEX_YES;
+}
+
+/* For every rule that is tried: what it does not ask for costs no call. */
+enum dp_regex_answer dp_criteria_match(const struct dp_criteria *c, const struct dp_match_input *in)
+{
+    if (!dp_criteria_protocol(c, in))
+        return DP_REGEX_NO;
+    if ((c->num_methods && !dp_criteria_method(c, in)) || (c->num_snis && !dp_criteria_sni(c, in)))
+        return DP_REGEX_NO;
+    return c->num_headers ? dp_criteria_headers(c, in) : DP_REGEX_YES;
 }

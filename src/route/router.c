@@ -1,30 +1,14 @@
-#include "route/router.h"
-#include "route/criteria.h"
-#include "route/index.h"
+#include "route/rules.h"
 
 #include <stdlib.h>
-
-/* One path of one route (or the route itself when it has none). */
-struct rule {
-    const struct dp_criteria *criteria;
-    const struct dp_regex *regex; /* NULL: a plain prefix, which the index has compared already */
-    uint32_t path_len;            /* of the plain prefix */
-};
-
-struct dp_router {
-    struct rule *rules; /* by rank */
-    uint32_t num_rules;
-    struct dp_index index;
-};
 
 /* --- compile --- */
 
 struct draft {
-    struct rule rule;
+    struct dp_rule rule;
     uint64_t priority;
     const Sallyport__V1__Route *route;
     struct sp_str literal; /* what a path must begin with */
-    uint32_t order;        /* of the path within its route */
 };
 
 struct drafts {
@@ -42,18 +26,28 @@ static bool only_plain_hosts(const Sallyport__V1__Route *r)
     return r->n_hosts > 0;
 }
 
+struct dp_weight dp_weigh(const Sallyport__V1__Route *r, const char *path)
+{
+    bool regex = path && path[0] == '~';
+    return (struct dp_weight){
+        .kinds = (r->n_methods > 0) + (r->n_hosts > 0) + (r->n_headers > 0) + (r->n_snis > 0) + (path != NULL),
+        .plain_hosts = only_plain_hosts(r),
+        .headers = r->n_headers > 255 ? 255 : (unsigned)r->n_headers,
+        .regex = regex,
+        .regex_priority = regex ? r->regex_priority : INT32_MIN,
+        .length = path && !regex ? strlen(path) : 0,
+    };
+}
+
 /* kong-behaviour 4.2, traditional_compatible: kinds of criteria (3 bits), plain hosts only (1), number of headers (8),
  * has a regex path (1), regex_priority (32), length of the plain path (19). */
 static uint64_t priority_of(const Sallyport__V1__Route *r, const char *path)
 {
-    uint64_t kinds = (r->n_methods > 0) + (r->n_hosts > 0) + (r->n_headers > 0) + (r->n_snis > 0) + (path != NULL);
-    uint64_t headers = r->n_headers > 255 ? 255 : r->n_headers;
-    bool regex = path && path[0] == '~';
-    uint64_t regex_priority = regex ? (uint32_t)r->regex_priority ^ 0x80000000u : 0; /* signed order as unsigned */
-    size_t len = path && !regex ? strlen(path) : 0;
-    uint64_t length = len > 0x7ffff ? 0x7ffff : len;
-    return kinds << 61 | (uint64_t)only_plain_hosts(r) << 60 | headers << 52 | (uint64_t)regex << 51 |
-           regex_priority << 19 | length;
+    struct dp_weight w = dp_weigh(r, path);
+    uint64_t regex_priority = (uint32_t)w.regex_priority ^ 0x80000000u; /* signed order as unsigned */
+    uint64_t length = w.length > 0x7ffff ? 0x7ffff : w.length;
+    return (uint64_t)w.kinds << 61 | (uint64_t)w.plain_hosts << 60 | (uint64_t)w.headers << 52 |
+           (uint64_t)w.regex << 51 | regex_priority << 19 | length;
 }
 
 static int by_rank(const void *x, const void *y)
@@ -64,7 +58,7 @@ static int by_rank(const void *x, const void *y)
     if (a->route->created_at != b->route->created_at)
         return a->route->created_at < b->route->created_at ? -1 : 1;
     int c = sp_str_cmp(sp_str_z(a->route->id), sp_str_z(b->route->id));
-    return c ? c : (a->order > b->order) - (a->order < b->order);
+    return c ? c : (a->rule.order > b->rule.order) - (a->rule.order < b->rule.order);
 }
 
 static sp_result regex_of(struct sp_arena *a, struct drafts *d, struct sp_str pattern, const struct dp_regex **out,
@@ -83,11 +77,10 @@ static sp_result add_draft(struct sp_arena *a, struct drafts *d, const struct dp
                            const Sallyport__V1__Route *route, size_t order, struct sp_error *err)
 {
     const char *path = route->n_paths ? route->paths[order] : NULL;
-    struct draft draft = {.rule = {.criteria = c},
+    struct draft draft = {.rule = {.criteria = c, .order = (uint32_t)order},
                           .priority = priority_of(route, path),
                           .route = route,
-                          .literal = sp_str("", 0),
-                          .order = (uint32_t)order};
+                          .literal = sp_str("", 0)};
     if (path && path[0] == '~') {
         struct sp_str pattern = sp_str_z(path + 1);
         if (sp_failed(regex_of(a, d, pattern, &draft.rule.regex, err)))
@@ -127,7 +120,7 @@ static void index_all(struct sp_arena *a, struct drafts *d, struct dp_router *r)
         qsort(d->v, d->num, sizeof *d->v, by_rank);
     sp_assert(d->num < UINT32_MAX);
     r->num_rules = (uint32_t)d->num;
-    r->rules = SP_NEW_N(a, struct rule, d->num + 1);
+    r->rules = SP_NEW_N(a, struct dp_rule, d->num + 1);
     struct dp_index_builder *b = dp_index_builder_new(a);
     for (uint32_t rank = 0; rank < r->num_rules; rank++) {
         const struct draft *draft = &d->v[rank];
@@ -165,7 +158,7 @@ struct search {
     size_t matched;         /* bytes of path that the best one took */
 };
 
-static enum dp_regex_answer rule_matches(const struct rule *rule, const struct dp_match_input *in, size_t *end)
+static enum dp_regex_answer rule_matches(const struct dp_rule *rule, const struct dp_match_input *in, size_t *end)
 {
     *end = rule->path_len;
     enum dp_regex_answer answer = dp_criteria_match(rule->criteria, in);
@@ -193,39 +186,17 @@ static void search_node(struct search *s, const struct dp_index_node *node)
     }
 }
 
-static void search_bucket(struct search *s, const struct dp_bucket *b)
+static void search_bucket(void *ctx, const struct dp_bucket *b)
 {
-    if (!b)
-        return;
+    struct search *s = ctx;
     for (uint32_t n = dp_bucket_find(b, s->in->path); n != DP_NO_NODE; n = b->nodes[n].parent)
         search_node(s, &b->nodes[n]);
-}
-
-static void search_wildcards(struct search *s, struct sp_str host)
-{
-    const struct dp_index *x = &s->router->index;
-    bool suffixes = sp_map_len(x->suffix) != 0, prefixes = sp_map_len(x->prefix) != 0;
-    if (!suffixes && !prefixes)
-        return;
-    for (size_t i = 1; i + 1 < host.len; i++) { /* the star stands for at least one byte */
-        if (host.p[i] != '.')
-            continue;
-        if (suffixes)
-            search_bucket(s, sp_map_get(x->suffix, sp_str_skip(host, i)));
-        if (prefixes)
-            search_bucket(s, sp_map_get(x->prefix, sp_str(host.p, i + 1)));
-    }
 }
 
 bool dp_router_match(const struct dp_router *r, const struct dp_match_input *in, struct dp_match *out)
 {
     struct search s = {.router = r, .in = in, .best = UINT32_MAX, .gave_up = UINT32_MAX};
-    if (in->host.len) {
-        search_bucket(&s, sp_map_get(r->index.exact, in->host));
-        search_wildcards(&s, in->host);
-        search_bucket(&s, r->index.star);
-    }
-    search_bucket(&s, r->index.any_host);
+    dp_router_visit(&r->index, in->host, search_bucket, &s);
     /* Where a better rule could not be decided, the next one could be a laxer one: no match. */
     if (s.best == UINT32_MAX || s.gave_up < s.best)
         return false;

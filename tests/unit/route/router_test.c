@@ -1,4 +1,4 @@
-#include "route/router.h"
+#include "route/why.h"
 #include "test.h"
 
 #include <stdio.h>
@@ -99,7 +99,13 @@ static const char *ask(const struct world *w, struct q q, struct dp_match *m)
                                                 : 80,
                                 .tls = q.tls,
                                 .fields = &list};
-    return dp_router_match(w->router, &in, m) ? m->target : "none";
+    const char *target = dp_router_match(w->router, &in, m) ? m->target : "none";
+    struct sp_arena *a = sp_arena_new(4096); /* the explanation has no opinion of its own */
+    struct dp_why why;
+    dp_router_why(w->router, &in, a, &why);
+    assert_string_equal(why.winner.route ? why.winner.target : "none", target);
+    sp_arena_free(a);
+    return target;
 }
 
 #define ASK(w, want, ...)                                                                                              \
@@ -385,6 +391,113 @@ static void bad_regex_is_an_error(void **state)
     sp_arena_free(a);
 }
 
+/* --- why */
+
+static struct dp_why why(struct world *w, struct dp_match_input in)
+{
+    static struct sp_fields none;
+    struct dp_why out;
+    in.method = in.method.len ? in.method : SP_STR("GET");
+    in.fields = in.fields ? in.fields : &none;
+    in.port = in.tls ? 443 : 80;
+    dp_router_why(w->router, &in, w->arena, &out);
+    return out;
+}
+#define WHY(w, ...) why(&(w), (struct dp_match_input){__VA_ARGS__})
+
+static void lost(const struct dp_why *y, size_t i, const char *id, const char *by)
+{
+    assert_true(i < y->num_others);
+    assert_string_equal(y->others[i].route->id, id);
+    assert_string_equal(y->others[i].lost.p, by);
+}
+
+static void why_it_won(void **state)
+{
+    (void)state;
+    struct world w =
+        WORLD({.id = "three", .hosts = "a.com", .paths = "/v1", .methods = "GET"},
+              {.id = "wild", .hosts = "*.com", .paths = "/v1 /v1/long", .methods = "GET"},
+              {.id = "long", .hosts = "a.com", .paths = "/v1/x"}, {.id = "regex", .hosts = "a.com", .paths = "~/v"},
+              {.id = "regex9", .hosts = "a.com", .paths = "~/v\\d", .regex_priority = 9},
+              {.id = "old", .paths = "/v1", .created_at = 1}, {.id = "new", .paths = "/v1", .created_at = 2},
+              {.id = "new2", .paths = "/v1", .created_at = 2});
+    struct dp_why y = WHY(w, .host = SP_STR("a.com"), .path = SP_STR("/v1/x"));
+    assert_string_equal(y.winner.route->id, "three");
+    assert_string_equal(y.winner.path, "/v1");
+    assert_int_equal(y.num_others, 7);
+    lost(&y, 0, "wild", "its hosts are all plain names, without a wildcard");
+    lost(&y, 1, "regex9", "more kinds of criteria: hosts, paths, methods against hosts, paths");
+    y = WHY(w, .host = SP_STR("a.com"), .path = SP_STR("/v1/x"), .method = SP_STR("PUT"));
+    assert_string_equal(y.winner.route->id, "regex9");
+    lost(&y, 0, "regex", "higher regex_priority: 9 against 0");
+    lost(&y, 1, "long", "its path is a regex, and those come before plain prefixes");
+    y = WHY(w, .host = SP_STR("b.org"), .path = SP_STR("/v1"));
+    assert_string_equal(y.winner.route->id, "old");
+    lost(&y, 0, "new", "it is older (created_at), and nothing else tells them apart");
+    sp_arena_free(w.arena);
+    w = WORLD({.id = "b", .paths = "/v1/x"}, {.id = "c", .paths = "/v1"}, {.id = "a", .paths = "/v1"},
+              {.id = "h", .paths = "/v1/x", .headers = "h:1"}, {.id = "hh", .paths = "/v1/x", .headers = "h:1 i:1"});
+    y = WHY(w, .path = SP_STR("/v1/x"));
+    assert_string_equal(y.winner.route->id, "b");
+    lost(&y, 0, "a", "longer path: /v1/x against /v1");
+    lost(&y, 1, "c", "longer path: /v1/x against /v1");
+    y = WHY(w, .path = SP_STR("/v1"));
+    lost(&y, 0, "c", "its id comes first, and nothing else tells them apart");
+    struct sp_field fields[] = {{.name = SP_STR("h"), .value = SP_STR("1")},
+                                {.name = SP_STR("i"), .value = SP_STR("1")}};
+    struct sp_fields both = {fields, 2, 2};
+    y = WHY(w, .path = SP_STR("/v1/x"), .fields = &both);
+    lost(&y, 0, "h", "more header criteria: 2 against 1");
+    sp_arena_free(w.arena);
+}
+
+static void missed(const struct dp_why *y, size_t i, const char *id, unsigned what)
+{
+    assert_true(i < y->num_near);
+    assert_string_equal(y->near[i].route->id, id);
+    assert_int_equal(y->near[i].missed, what);
+}
+
+static void what_was_missing(void **state)
+{
+    (void)state;
+    struct world w =
+        WORLD({.id = "host", .hosts = "b.com", .paths = "/v1"}, {.id = "path", .hosts = "a.com", .paths = "/v2 /v3"},
+              {.id = "method", .hosts = "a.com", .paths = "/v1 /v2", .methods = "PUT"},
+              {.id = "header", .hosts = "a.com", .headers = "h:1"},
+              {.id = "sni", .hosts = "a.com", .snis = "b.com", .protocols = "https"},
+              {.id = "plain", .hosts = "a.com", .protocols = "http"}, {.id = "two", .hosts = "b.com", .paths = "/v2"});
+    struct dp_why y = WHY(w, .host = SP_STR("a.com"), .path = SP_STR("/v1"), .sni = SP_STR("a.com"), .tls = true);
+    assert_null(y.winner.route);
+    assert_int_equal(y.all_near, 6);
+    missed(&y, 0, "method", DP_MISS_METHOD);
+    missed(&y, 1, "header", DP_MISS_HEADER);
+    missed(&y, 2, "path", DP_MISS_PATH);
+    missed(&y, 3, "sni", DP_MISS_SNI);
+    missed(&y, 4, "plain", DP_MISS_PROTOCOL);
+    missed(&y, 5, "host", DP_MISS_HOST);
+    y = WHY(w, .host = SP_STR("a.com"), .path = SP_STR("/v1")); /* plain: SNIs count as matched, so does https */
+    assert_string_equal(y.winner.route->id, "sni");
+    assert_int_equal(y.num_near, 4); /* they would have won */
+    missed(&y, 0, "method", DP_MISS_METHOD);
+    missed(&y, 3, "host", DP_MISS_HOST);
+    sp_arena_free(w.arena);
+}
+
+static void a_regex_in_doubt(void **state)
+{
+    (void)state;
+    struct world w = WORLD({.id = "evil", .paths = "~/(a+)+$"}, {.id = "catchall", .paths = "/"});
+    char path[512] = "/";
+    memset(path + 1, 'a', 500);
+    path[501] = '!';
+    struct dp_why y = WHY(w, .path = sp_str_z(path));
+    assert_null(y.winner.route);
+    assert_string_equal(y.undecided.route->id, "evil");
+    sp_arena_free(w.arena);
+}
+
 /* Against the plain reading of the rules: every route, by priority, one by one. */
 static void agrees_with_a_linear_scan(void **state)
 {
@@ -440,6 +553,9 @@ int main(void)
         cmocka_unit_test(buckets_merge_by_priority),
         cmocka_unit_test(runaway_regex_is_no_match),
         cmocka_unit_test(bad_regex_is_an_error),
+        cmocka_unit_test(why_it_won),
+        cmocka_unit_test(what_was_missing),
+        cmocka_unit_test(a_regex_in_doubt),
         cmocka_unit_test(agrees_with_a_linear_scan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
