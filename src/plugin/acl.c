@@ -1,5 +1,6 @@
 /* acl: groups of the consumer, or of the authentication itself, that may or may not pass. kong-behaviour 4.4. */
 #include "plugin/kinds.h"
+#include "plugin/trace.h"
 
 static const char refused[] = "You cannot consume this service";
 
@@ -77,6 +78,14 @@ static void publish(struct dp_call *call, const struct groups *g)
         sp_fields_add(&call->request->fields, call->arena, SP_FIELD_OTHER, name, all);
 }
 
+static void note_groups(struct dp_call *call, const struct groups *g)
+{
+    struct sp_str all = SP_STR("none");
+    for (size_t i = 0; i < g->num && call->trace; i++)
+        all = i ? sp_arena_printf(call->arena, "%.*s, %.*s", SP_FMT(all), SP_FMT(g->v[i])) : g->v[0];
+    dp_note(call, "groups of the %s: %.*s", g->authenticated ? "certificate" : "consumer", SP_FMT(all));
+}
+
 static enum dp_verdict refuse(struct dp_call *call)
 {
     if (call->has_credential)
@@ -88,6 +97,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 {
     const struct acl *l = instance;
     struct groups g = groups_of(l, call);
+    note_groups(call, &g);
     sp_fields_remove(&call->request->fields, SP_STR("X-Consumer-Groups"));
     sp_fields_remove(&call->request->fields, SP_STR("X-Authenticated-Groups"));
     if (g.num == 0 && (l->allow || !call->consumer))

@@ -4,6 +4,7 @@
 #include "plugin/identity.h"
 #include "plugin/listed.h"
 #include "plugin/memo.h"
+#include "plugin/trace.h"
 
 enum { FAILURE_TTL_S = 1 }; /* why a chain failed may pass (not yet valid), so it is remembered for a moment only */
 
@@ -146,9 +147,10 @@ sp_result dp_cert_auth_compile(struct sp_arena *a, const struct dp_directory *d,
 /* --- judging a chain, once --- */
 
 /* kong-behaviour 1.1.4, steps 1 to 3. */
-static void find_consumer(const struct dp_cert_auth *c, const struct dp_directory *d, const struct sp_str *names,
-                          size_t num, struct sp_str anchor, struct result *out)
+static void find_consumer(const struct dp_cert_auth *c, struct dp_call *call, const struct sp_str *names, size_t num,
+                          struct sp_str anchor, struct result *out)
 {
+    const struct dp_directory *d = call->directory;
     const struct sp_str cas[] = {anchor, sp_str("", 0)};
     for (size_t s = 0; s < 2; s++)
         for (size_t i = 0; i < num; i++) {
@@ -157,6 +159,8 @@ static void find_consumer(const struct dp_cert_auth *c, const struct dp_director
                 continue;
             out->consumer = m->consumer;
             out->credential_id = m->id;
+            dp_trace_rule(call, (unsigned)s + 1, s ? "mapping under any CA" : "mapping under the CA of the chain",
+                          names[i]);
             return;
         }
     for (size_t b = 0; b < c->num_by; b++)
@@ -168,12 +172,13 @@ static void find_consumer(const struct dp_cert_auth *c, const struct dp_director
                 continue;
             out->consumer = found;
             out->credential_id = by_name ? found->username : found->custom_id; /* equal to the name that matched */
+            dp_trace_rule(call, 3, by_name ? "consumer_by username" : "consumer_by custom_id", names[i]);
             return;
         }
 }
 
 /* Everything that is kept lives in `keep`; the certificate's own structures are gone afterwards. */
-static const char *identify(const struct dp_cert_auth *c, const struct dp_directory *d, struct sp_str leaf,
+static const char *identify(const struct dp_cert_auth *c, struct dp_call *call, struct sp_str leaf,
                             struct sp_str anchor, struct sp_arena *keep, struct result *out)
 {
     struct sp_arena *scratch = sp_arena_new(4096);
@@ -186,8 +191,9 @@ static const char *identify(const struct dp_cert_auth *c, const struct dp_direct
     }
     struct sp_str *names;
     size_t num = dp_cert_names(scratch, &info, c->dirname, c->skip_lookup ? 0 : c->num_dirname, &names);
+    dp_trace_names(call, names, num);
     if (!c->skip_lookup)
-        find_consumer(c, d, names, num, anchor, out);
+        find_consumer(c, call, names, num, anchor, out);
     if (out->consumer || (!c->skip_lookup && !c->default_consumer))
         goto out; /* nobody will be shown the certificate's names */
     out->dn = sp_arena_dup(keep, info.subject_dn);
@@ -212,15 +218,17 @@ static struct result *judge(const struct dp_cert_auth *c, struct dp_call *call, 
     r->has_issuer = v.num_signers > 0;
     r->issuer = v.signers[0];
     int64_t until = v.not_after;
+    dp_trace_leaf(call, p->chain[0]);
     if (v.ok) {
         struct dp_listed listed;
+        dp_trace_anchor(call, c->trust->ids[v.anchor]);
         dp_listed_check(call->directory, c->trust, p->chain, &v, c->revocation.mode == DP_REVOCATION_STRICT, now,
                         &listed);
         r->listed_good = listed.good;
         until = listed.until < until ? listed.until : until;
         r->failed = listed.refused;
         if (!r->failed)
-            r->failed = identify(c, call->directory, p->chain[0], c->trust->ids[v.anchor], keep, r);
+            r->failed = identify(c, call, p->chain[0], c->trust->ids[v.anchor], keep, r);
     }
     r->until = r->failed ? now + FAILURE_TTL_S : until;
     return r;
@@ -261,11 +269,11 @@ static enum dp_verdict check_revocation(const struct dp_cert_auth *c, struct dp_
 static enum dp_verdict fail(const struct dp_cert_auth *c, struct dp_call *call, const char *message, const char *reason)
 {
     bool rescued = c->anonymous_name.len != 0;
-    sp_log(rescued ? SP_DEBUG : SP_NOTICE, c->event, "[%s] request_id=%s reason=\"%s\"", c->tag, call->request_id,
-           reason);
-    if (rescued)
-        return dp_identity_fall_back(call, c->anonymous_name, c->anonymous);
-    return dp_reply(call, 401, message);
+    dp_reason(call, rescued ? SP_DEBUG : SP_NOTICE, c->event, c->tag, reason);
+    if (!rescued)
+        return dp_reply(call, 401, message);
+    dp_trace_rule(call, 5, "anonymous", c->anonymous_name);
+    return dp_identity_fall_back(call, c->anonymous_name, c->anonymous);
 }
 
 static enum dp_verdict fail_verification(const struct dp_cert_auth *c, struct dp_call *call, const char *reason)
@@ -308,10 +316,12 @@ static enum dp_verdict accept_any(const struct dp_cert_auth *c, struct dp_call *
 static enum dp_verdict accept_default(const struct dp_cert_auth *c, struct dp_call *call, const struct result *r)
 {
     if (!c->default_consumer) {
-        sp_log(SP_NOTICE, c->event, "[%s] request_id=%s reason=\"default consumer %.*s does not exist\"", c->tag,
-               call->request_id, SP_FMT(c->default_name));
+        struct sp_str why =
+            sp_arena_printf(call->arena, "default consumer %.*s does not exist", SP_FMT(c->default_name));
+        dp_reason(call, SP_NOTICE, c->event, c->tag, why.p);
         return dp_reply(call, 401, "Unauthorized");
     }
+    dp_trace_rule(call, 4, "default_consumer", c->default_name);
     dp_identity_authenticated(call, c->default_consumer, sp_str("", 0));
     publish_certificate(call, r);
     return DP_NEXT;
@@ -325,9 +335,11 @@ static bool is_somebody(const struct dp_cert_auth *c, const struct result *r)
 enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call *call, const struct dp_presented *p)
 {
     if (c->anonymous_name.len && call->has_credential)
-        return DP_NEXT;
-    if (!c->trust)
+        return dp_skip(call, dp_already_authenticated);
+    if (!c->trust) {
+        dp_reason(call, SP_DEBUG, c->event, c->tag, "broken: one of its ca_certificates does not exist");
         return dp_reply(call, 500, "An unexpected error occurred");
+    }
     if (p->malformed)
         return fail_verification(c, call, "not a certificate");
     if (p->num == 0)

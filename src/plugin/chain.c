@@ -1,6 +1,7 @@
 #include "plugin/chain.h"
 #include "plugin/directory.h"
 #include "plugin/identity.h"
+#include "plugin/trace.h"
 
 #include <stdlib.h>
 
@@ -144,13 +145,16 @@ static bool in_group(const struct dp_consumer *c, struct sp_str group)
     return false;
 }
 
-static bool is_for(const struct option *o, const struct dp_call *call, unsigned protocol)
+/* Why an instance has no say; NULL: it may. */
+static const char *unfit(const struct option *o, const struct dp_call *call, unsigned protocol)
 {
     if (!(o->instance->protocols & protocol))
-        return false;
+        return "it does not speak the request's protocol";
     if (o->consumer.len && !(call->consumer && sp_str_eq(o->consumer, call->consumer->id)))
-        return false;
-    return !o->group.len || (call->consumer && in_group(call->consumer, o->group));
+        return "it is for another consumer";
+    if (o->group.len && !(call->consumer && in_group(call->consumer, o->group)))
+        return "it is for a group that the consumer is not in";
+    return NULL;
 }
 
 /* The instance of a kind that has its say. One that does not speak the request's protocol leaves the place to a less
@@ -158,7 +162,7 @@ static bool is_for(const struct option *o, const struct dp_call *call, unsigned 
 static const struct option *choose(const struct slot *s, const struct dp_call *call, unsigned protocol)
 {
     for (uint32_t o = 0; o < s->num; o++)
-        if (is_for(&s->options[o], call, protocol))
+        if (!unfit(&s->options[o], call, protocol))
             return &s->options[o];
     return NULL;
 }
@@ -168,14 +172,66 @@ static unsigned protocol_of(const struct dp_chain *c, bool tls)
     return c->grpc ? (tls ? DP_GRPCS : DP_GRPC) : tls ? DP_HTTPS : DP_HTTP;
 }
 
+static enum dp_verdict run(const struct slot *s, struct dp_call *call, unsigned protocol)
+{
+    const struct option *o = choose(s, call, protocol);
+    return o ? s->kind->access(o->instance->config, call) : DP_NEXT;
+}
+
+/* --- the same, explained --- */
+
+static void trace_slots(const struct dp_chain *c, struct dp_call *call)
+{
+    struct dp_trace *t = call->trace;
+    t->num = c->num;
+    t->steps = SP_NEW_N(call->arena, struct dp_trace_step, c->num + 1);
+    for (size_t i = 0; i < c->num; i++) {
+        const struct slot *s = &c->slots[i];
+        t->steps[i].kind = s->kind;
+        t->steps[i].num_instances = s->num;
+        t->steps[i].instances = SP_NEW_N(call->arena, struct dp_trace_instance, s->num);
+        for (uint32_t o = 0; o < s->num; o++)
+            t->steps[i].instances[o].plugin = s->options[o].instance->plugin;
+    }
+}
+
+static void trace_choice(const struct slot *s, const struct dp_call *call, unsigned protocol,
+                         struct dp_trace_step *step)
+{
+    for (uint32_t o = 0; o < s->num; o++) {
+        const char *why = unfit(&s->options[o], call, protocol);
+        if (why)
+            step->instances[o].unfit = why;
+        else if (step->chosen)
+            step->instances[o].unfit = "a more specific instance has the say";
+        else
+            step->chosen = s->options[o].instance->plugin;
+    }
+}
+
+static enum dp_verdict run_traced(const struct slot *s, struct dp_call *call, unsigned protocol)
+{
+    static const enum dp_outcome outcomes[] = {[DP_NEXT] = DP_PASSED, [DP_REPLY] = DP_REPLIED, [DP_PAUSE] = DP_WAITED};
+    struct dp_trace_step *step = call->trace->now = &call->trace->steps[call->slot];
+    trace_choice(s, call, protocol, step);
+    if (!step->chosen)
+        dp_skip(call, "no instance is for this request");
+    enum dp_verdict v = run(s, call, protocol);
+    if (step->outcome != DP_SKIPPED || v != DP_NEXT)
+        step->outcome = outcomes[v];
+    call->trace->now = NULL;
+    return v;
+}
+
+/* --- walking --- */
+
 /* Scopes are looked at when the kind's turn comes, because authentication has run by then. */
 enum dp_verdict dp_chain_resume(const struct dp_chain *c, struct dp_call *call, bool tls)
 {
     unsigned protocol = protocol_of(c, tls);
     for (; call->slot < c->num; call->slot++) {
         const struct slot *s = &c->slots[call->slot];
-        const struct option *o = choose(s, call, protocol);
-        enum dp_verdict v = o ? s->kind->access(o->instance->config, call) : DP_NEXT;
+        enum dp_verdict v = call->trace ? run_traced(s, call, protocol) : run(s, call, protocol);
         if (v != DP_NEXT)
             return v;
     }
@@ -187,6 +243,8 @@ enum dp_verdict dp_chain_access(const struct dp_chain *c, struct dp_call *call, 
     if (!call->peer_trusted) /* with or without an authentication here: nobody says who he is by himself */
         dp_identity_clear(&call->request->fields);
     call->slot = 0;
+    if (call->trace)
+        trace_slots(c, call);
     return dp_chain_resume(c, call, tls);
 }
 

@@ -5,6 +5,7 @@
 #include "plugin/cert_auth.h"
 #include "plugin/cert_header.h"
 #include "plugin/kinds.h"
+#include "plugin/trace.h"
 
 struct header_cert_auth {
     struct dp_cert_auth auth;
@@ -72,7 +73,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
     uint8_t digest[32];
     if (h->secure_source && !call->peer_trusted) {
         p.why_none = "the peer is not in trusted_ips";
-        if (sp_fields_find(&call->request->fields, h->header))
+        if (!call->trace && sp_fields_find(&call->request->fields, h->header))
             sp_log(SP_WARN, "untrusted_source",
                    "[header-cert-auth] request_id=%s client=%.*s: the field is not believed", call->request_id,
                    SP_FMT(call->client_ip));

@@ -1,4 +1,7 @@
 #include "plugin/identity.h"
+#include "plugin/trace.h"
+
+const char dp_already_authenticated[] = "somebody is authenticated already, and `anonymous` is set";
 
 /* Also those that only other plugins set: a client must not bring them past authentication. */
 static const struct sp_str managed[] = {
@@ -84,6 +87,7 @@ enum dp_verdict dp_identity_fall_back(struct dp_call *call, struct sp_str config
             call, 500,
             sp_arena_printf(call->arena, "anonymous consumer %.*s is configured but doesn't exist", SP_FMT(configured))
                 .p);
+    dp_note(call, "the request goes on as the anonymous consumer %.*s", SP_FMT(configured));
     dp_identity_anonymous(call, consumer);
     return DP_NEXT;
 }

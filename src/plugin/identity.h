@@ -11,6 +11,9 @@ void dp_identity_publish(struct dp_call *call, struct sp_str cert_dn, struct sp_
 /* Removes every managed field in every spelling. */
 void dp_identity_clear(struct sp_fields *f);
 
+/* Why a plugin with `anonymous` does nothing, for dp_skip. */
+extern const char dp_already_authenticated[];
+
 /* Outcomes of an authentication plugin; each replaces what an earlier plugin found. */
 void dp_identity_authenticated(struct dp_call *call, const struct dp_consumer *consumer, struct sp_str credential_id);
 void dp_identity_anonymous(struct dp_call *call, const struct dp_consumer *consumer);

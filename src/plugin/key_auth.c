@@ -3,6 +3,7 @@
 #include "plugin/identity.h"
 #include "plugin/kinds.h"
 #include "plugin/query.h"
+#include "plugin/trace.h"
 
 struct key_auth {
     struct sp_str ws, anonymous_name, challenge;
@@ -68,6 +69,7 @@ static size_t take_key(const struct key_auth *k, struct dp_call *call, struct sp
 
 static enum dp_verdict fail(const struct key_auth *k, struct dp_call *call, const char *message)
 {
+    dp_reason(call, SP_DEBUG, "key_auth_failed", "key-auth", message);
     if (k->anonymous_name.len)
         return dp_identity_fall_back(call, k->anonymous_name, k->anonymous);
     sp_fields_add(&call->reply_fields, call->arena, SP_FIELD_OTHER, SP_STR("WWW-Authenticate"), k->challenge);
@@ -78,9 +80,9 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 {
     const struct key_auth *k = instance;
     if (!k->on_preflight && sp_str_eq(call->request->method, SP_STR("OPTIONS")))
-        return DP_NEXT;
+        return dp_skip(call, "run_on_preflight is off");
     if (k->anonymous_name.len && call->has_credential)
-        return DP_NEXT;
+        return dp_skip(call, dp_already_authenticated);
     struct sp_str text = {0};
     size_t num = 0;
     for (size_t i = 0; i < k->num_names && num == 0; i++)

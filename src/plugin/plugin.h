@@ -56,9 +56,12 @@ struct dp_revocations;
 
 enum dp_client_verify { DP_VERIFY_UNSET, DP_VERIFY_NONE, DP_VERIFY_SUCCESS, DP_VERIFY_FAILED };
 
+struct dp_trace; /* plugin/trace.h */
+
 /* One request as plugins see it. The exchange owns it; strings live in `arena`. */
 struct dp_call {
     struct sp_arena *arena;
+    struct dp_trace *trace;           /* NULL: a request; else it is only being explained */
     const struct sp_clock *clock;
     struct dp_plugin_cache *cache;
     const struct dp_directory *directory;

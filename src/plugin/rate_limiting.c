@@ -2,6 +2,7 @@
  * address or what else the config says. The counters are this data plane's, of all its workers. */
 #include "plugin/kinds.h"
 #include "plugin/rate_table.h"
+#include "plugin/trace.h"
 
 #include <time.h>
 
@@ -168,8 +169,10 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
     publish(r, call, &s, now);
     if (s.exceeded)
         return dp_reply(call, r->status, r->message);
+    if (call->trace)
+        dp_note(call, "this request is not counted");
     for (int p = 0; p < NUM_PERIODS; p++)
-        if (r->limits[p])
+        if (r->limits[p] && !call->trace)
             dp_rate_add(s.keys[p], s.ends[p], now);
     return DP_NEXT;
 }

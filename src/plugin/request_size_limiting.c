@@ -1,6 +1,7 @@
 /* request-size-limiting: bodies have a measure. What a head announces is judged at once, what comes without being
  * announced is counted while it comes (the exchange does). */
 #include "plugin/kinds.h"
+#include "plugin/trace.h"
 
 static const char too_large[] = "Request size limit exceeded";
 
@@ -39,6 +40,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
         return dp_reply(call, 411, "A valid Content-Length header is required");
     if (r->has_length && r->content_length > l->bytes)
         return dp_reply(call, r->expect_continue ? 417 : 413, too_large);
+    dp_note(call, "a body of more than %llu bytes would be answered with 413", (unsigned long long)l->bytes);
     call->limits_body = true;
     call->body_limit = l->bytes;
     return DP_NEXT;

@@ -2,6 +2,7 @@
  * through. */
 #include "plugin/kinds.h"
 #include "plugin/query.h"
+#include "plugin/trace.h"
 
 struct request_termination {
     unsigned status;
@@ -46,7 +47,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 {
     const struct request_termination *t = instance;
     if (!is_triggered(t, call))
-        return DP_NEXT;
+        return dp_skip(call, "the request does not carry its trigger");
     call->reply_body = t->body;
     call->reply_content_type = t->content_type;
     return dp_reply(call, t->status, t->message);

@@ -1,6 +1,7 @@
 #include "plugin/revocation.h"
 #include "base/log.h"
 #include "plugin/revocation_memory.h"
+#include "plugin/trace.h"
 
 enum { OCSP_MAX = 65536 };
 
@@ -22,7 +23,7 @@ struct outcome {
     bool heard; /* somebody has answered, be it with nonsense */
 };
 
-static void conclude(const struct dp_revocation_conf *c, const struct dp_call *call, const struct outcome *o,
+static void conclude(const struct dp_revocation_conf *c, struct dp_call *call, const struct outcome *o,
                      bool listed_good, struct dp_revocation_result *out)
 {
     const struct sp_revocation *answer = &o->what.answer;
@@ -35,8 +36,10 @@ static void conclude(const struct dp_revocation_conf *c, const struct dp_call *c
     count(&call->revocations->counters->failures);
     if (c->mode == DP_REVOCATION_STRICT && (o->heard || !listed_good))
         out->refused = "revocation could not be checked";
-    sp_log(SP_NOTICE, "revocation_failed", "[%s] request_id=%s mode=%s reason=\"%s\"", c->tag, call->request_id,
-           c->mode == DP_REVOCATION_STRICT ? "STRICT" : "IGNORE_CA_ERROR", answer->why);
+    dp_note(call, "revocation could not be checked: %s", answer->why);
+    if (!call->trace)
+        sp_log(SP_NOTICE, "revocation_failed", "[%s] request_id=%s mode=%s reason=\"%s\"", c->tag, call->request_id,
+               c->mode == DP_REVOCATION_STRICT ? "STRICT" : "IGNORE_CA_ERROR", answer->why);
 }
 
 /* --- looking up --- */
@@ -224,7 +227,7 @@ static struct lookup *prepare(const struct dp_revocation_conf *c, struct dp_call
 }
 
 /* What can be said without asking anybody. */
-static enum dp_verdict say(const struct dp_revocation_conf *c, const struct dp_call *call, const char *why,
+static enum dp_verdict say(const struct dp_revocation_conf *c, struct dp_call *call, const char *why,
                            struct dp_revocation_result *out)
 {
     conclude(c, call, &(struct outcome){.what.answer.why = why, .heard = true}, false, out);
@@ -238,6 +241,18 @@ static enum dp_verdict say_nowhere(const struct dp_revocation_conf *c, bool list
     *out = (struct dp_revocation_result){.until = INT64_MAX};
     if (c->mode == DP_REVOCATION_STRICT && !listed_good)
         out->refused = "certificate names neither an OCSP responder nor a CRL";
+    return DP_NEXT;
+}
+
+/* An explanation asks nobody. */
+static enum dp_verdict say_whom_to_ask(struct dp_call *call, const struct sp_revocation_urls *urls,
+                                       struct dp_revocation_result *out)
+{
+    *out = (struct dp_revocation_result){.until = INT64_MIN};
+    for (size_t i = 0; i < urls->num_ocsp; i++)
+        dp_note(call, "revocation would be asked of OCSP %.*s; not checked here", SP_FMT(urls->ocsp[i]));
+    for (size_t i = 0; i < urls->num_crl; i++)
+        dp_note(call, "revocation would be asked of CRL %.*s; not checked here", SP_FMT(urls->crl[i]));
     return DP_NEXT;
 }
 
@@ -268,6 +283,8 @@ enum dp_verdict dp_revocation_check(const struct dp_revocation_conf *c, struct d
         return say_nowhere(c, s->listed_good, out);
     if (!s->issuer.len || !sp_revocation_key(s->leaf, s->issuer, key))
         return say(c, call, "no issuer certificate in the chain", out);
+    if (call->trace)
+        return say_whom_to_ask(call, &urls, out);
     if (!dp_revocations_find(call->revocations, key, c->cache_s, now, &known.what)) {
         struct lookup *l = call->fetcher ? prepare(c, call, key, s, &urls) : NULL;
         if (!l)

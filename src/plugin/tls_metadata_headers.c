@@ -1,9 +1,9 @@
 /* tls-metadata-headers: what the client's certificate says, in header fields. It judges nothing; whether the
  * certificate was judged is mtls-auth's matter. kong-behaviour 1.4; RFC 9440. */
 #include "base/encoding.h"
-#include "base/log.h"
 #include "plugin/kinds.h"
 #include "plugin/memo.h"
+#include "plugin/trace.h"
 
 enum { CERT, SERIAL, ISSUER, SUBJECT, FINGERPRINT, CHAIN, NUM_FIELDS };
 static const struct sp_str client_cert = {"Client-Cert", 11}, client_cert_chain = {"Client-Cert-Chain", 17};
@@ -111,14 +111,14 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 {
     const struct metadata *m = instance;
     if (!m->inject)
-        return DP_NEXT;
+        return dp_skip(call, "inject_client_cert_details is off");
     struct sp_fields *fields = &call->request->fields;
     for (size_t i = 0; i < NUM_FIELDS; i++)
         sp_fields_remove(fields, m->names[i]);
     sp_fields_remove(fields, client_cert); /* whatever the format: RFC 9440 names are spoken for */
     sp_fields_remove(fields, client_cert_chain);
     if (!call->peer || call->peer->num_chain == 0) {
-        sp_log(SP_DEBUG, "no_client_certificate", "[tls-metadata-headers] request_id=%s", call->request_id);
+        dp_reason(call, SP_DEBUG, "no_client_certificate", "tls-metadata-headers", "no certificate on the connection");
         return DP_NEXT;
     }
     const struct texts *t = dp_memo_find(call->cache, m, call->peer->digest);

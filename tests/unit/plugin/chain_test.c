@@ -1,6 +1,7 @@
 #include "lab.h"
 
 #include "base/log.h"
+#include "plugin/trace.h"
 
 /* Which instance answered shows in the message: each one misses an anonymous consumer of its own name. */
 static Sallyport__V1__Plugin *plugin(struct lab *l, const char *id, const char *route, const char *service,
@@ -154,6 +155,53 @@ static void content_type_does_not_choose(void **state)
     request_free(r);
 }
 
+/* The trace says which instance had the say and why the others had not; what is behind an answer is not reached. */
+static void a_trace_tells_who_had_the_say(void **state)
+{
+    struct lab *l = *state;
+    char *rpc[] = {grpcs};
+    Sallyport__V1__RequestTerminationConfig stop = SALLYPORT__V1__REQUEST_TERMINATION_CONFIG__INIT;
+    Sallyport__V1__Plugin last = SALLYPORT__V1__PLUGIN__INIT;
+    last.id = sp_arena_strdup(l->arena, "last");
+    last.config_case = SALLYPORT__V1__PLUGIN__CONFIG_REQUEST_TERMINATION;
+    last.request_termination = &stop;
+    Sallyport__V1__Plugin *v[] = {plugin(l, "global", NULL, NULL, NULL), plugin(l, "route", "r1", NULL, NULL),
+                                  plugin(l, "rpc", "r1", "s1", NULL), plugin(l, "consumer", NULL, NULL, "c1"), &last};
+    v[2]->n_protocols = 1;
+    v[2]->protocols = rpc;
+    struct dp_chain *c = compile(l, v, 5, "r1", "s1");
+    struct request *r = request_new(l, NULL);
+    struct dp_trace t = {0};
+    r->call.trace = &t;
+    assert_int_equal(dp_chain_access(c, &r->call, true), DP_REPLY);
+    assert_int_equal(t.num, 2);
+    struct dp_trace_step *s = &t.steps[0];
+    assert_string_equal(s->kind->name, "mtls-auth");
+    assert_int_equal(s->outcome, DP_REPLIED);
+    assert_string_equal(s->chosen->id, "route");
+    assert_string_equal(s->reason.p, "no certificate");
+    assert_int_equal(s->num_instances, 4);
+    const char *ids[] = {"rpc", "consumer", "route", "global"};
+    const char *why[] = {"it does not speak the request's protocol", "it is for another consumer", NULL,
+                         "a more specific instance has the say"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(s->instances[i].plugin->id, ids[i]);
+        assert_true(why[i] ? strcmp(s->instances[i].unfit, why[i]) == 0 : !s->instances[i].unfit);
+    }
+    assert_int_equal(t.steps[1].outcome, DP_NOT_REACHED);
+    assert_null(t.steps[1].chosen);
+    request_free(r);
+
+    r = request_new(l, NULL);
+    r->call.trace = &t;
+    c = compile(l, v + 3, 2, "r2", NULL);
+    assert_int_equal(dp_chain_access(c, &r->call, true), DP_REPLY);
+    assert_int_equal(t.steps[0].outcome, DP_SKIPPED);
+    assert_string_equal(t.steps[0].reason.p, "no instance is for this request");
+    assert_int_equal(t.steps[1].outcome, DP_REPLIED);
+    request_free(r);
+}
+
 static void instances_are_shared(void **state)
 {
     struct lab *l = *state;
@@ -238,6 +286,7 @@ int main(void)
         TEST(disabled_and_foreign_ones_do_not_count),
         TEST(protocols),
         TEST(content_type_does_not_choose),
+        TEST(a_trace_tells_who_had_the_say),
         TEST(instances_are_shared),
         TEST(handshake_plugins_have_no_link),
         TEST(what_cannot_run_is_an_error),

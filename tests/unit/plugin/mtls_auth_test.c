@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "plugin/kinds.h"
+#include "plugin/trace.h"
 
 #include <unistd.h>
 
@@ -531,6 +532,59 @@ static void bad_configs(void **state)
     assert_non_null(strstr(err.text, "config.consumer_by[0]"));
 }
 
+/* --- what a trace says of it */
+
+static struct dp_trace_step traced(struct lab *l, const void *instance, const struct issued *const *chain)
+{
+    struct dp_trace_step step = {0};
+    struct dp_trace t = {.now = &step};
+    struct request *r = request_new(l, chain);
+    r->call.arena = l->arena;
+    r->call.trace = &t;
+    dp_mtls_auth.access(instance, &r->call);
+    request_free(r);
+    return step;
+}
+
+static void a_trace_names_the_rule(void **state)
+{
+    struct lab *l = *state;
+    add_consumer(l, (struct person){.id = "c1",
+                                    .username = "alice",
+                                    .custom_id = "a-1",
+                                    .map = {{"m1", "strict.test", "ca"}, {"m2", "any.test", NULL}}});
+    add_consumer(l, (struct person){.id = "c2", .username = "guest"});
+    struct {
+        const char *san;
+        struct setting s;
+        unsigned rule;
+        const char *what, *match, *reason;
+    } rows[] = {
+        {"DNS:strict.test", {.skip = false}, 1, "mapping under the CA of the chain", "strict.test", ""},
+        {"DNS:any.test", {.skip = false}, 2, "mapping under any CA", "any.test", ""},
+        {"DNS:alice", {.skip = false}, 3, "consumer_by username", "alice", ""},
+        {"DNS:a-1", {.skip = false}, 3, "consumer_by custom_id", "a-1", ""},
+        {"DNS:nobody", {.fallback = "guest"}, 4, "default_consumer", "guest", ""},
+        {"DNS:nobody", {.anonymous = "guest"}, 5, "anonymous", "guest", "no consumer has a name of this certificate"},
+        {"DNS:nobody", {.skip = false}, 0, NULL, "", "no consumer has a name of this certificate"},
+        {"DNS:nobody", {.fallback = "gone"}, 0, NULL, "", "default consumer gone does not exist"},
+        {"DNS:alice", {.cas = {"ca", "missing"}}, 0, NULL, "", "broken: one of its ca_certificates does not exist"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct issued leaf = issue(l, (struct leaf){.cn = "x", .san = {rows[i].san}}, &l->ca);
+        struct dp_trace_step s = traced(l, instance(l, rows[i].s), CHAIN(&leaf));
+        assert_int_equal(s.rule, rows[i].rule);
+        assert_true(sp_str_eq(s.match, sp_str_z(rows[i].match)));
+        assert_true(sp_str_eq(sp_str_z(s.rule_what), sp_str_z(rows[i].what)));
+        assert_true(sp_str_eq(s.reason, sp_str_z(rows[i].reason)));
+        if (i + 1 == sizeof rows / sizeof *rows)
+            break; /* nothing was judged */
+        assert_true(sp_str_eq(s.anchor, SP_STR("ca")));
+        assert_int_equal(s.num_names, 1);
+        assert_string_equal(s.names[0].p, rows[i].san + 4);
+    }
+}
+
 static int setup(void **state)
 {
     *state = lab_new();
@@ -571,6 +625,7 @@ int main(void)
         TEST(missing_ca_answers_500),
         TEST(bad_configs),
         TEST(reasons_are_for_the_log),
+        TEST(a_trace_names_the_rule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
