@@ -8,7 +8,7 @@ enum { CP_MAX_SEGMENTS = 8 };
 struct cp_call {
     struct cp_api *api;
     const struct cp_api_options *o;
-    const struct cp_config *config; /* the current one; that of the beginning stays valid to the end of the call */
+    struct cp_config *config; /* the current one; that of the beginning stays valid to the end of the call */
     struct sp_http_exchange *x;
     struct sp_arena *arena;
     struct sp_str method;                    /* HEAD is told as GET */
@@ -54,7 +54,7 @@ bool cp_api_schemas(struct cp_call *c);   /* /schemas/... */
 bool cp_api_entities(struct cp_call *c);  /* /services ... and what hangs below them */
 bool cp_api_apply(struct cp_call *c);     /* /sallyport/apply, rollback */
 bool cp_api_revisions(struct cp_call *c); /* /sallyport/revisions, export */
-bool cp_api_explain(struct cp_call *c);   /* /sallyport/explain/handshake, lint, nodes */
+bool cp_api_explain(struct cp_call *c);   /* /sallyport/explain/..., lint, nodes */
 
 static inline bool cp_is(const struct cp_call *c, size_t at, const char *word)
 {

@@ -39,6 +39,19 @@ struct cp_config *cp_config_new(const struct sp_stored_entity *v, size_t num, st
     return c;
 }
 
+const struct sp_explainer *cp_config_explainer(struct cp_config *c, struct sp_error *err)
+{
+    struct sp_problems problems;
+    if (c->explainer)
+        return c->explainer;
+    struct sp_arena *scratch = sp_arena_new(4096);
+    sp_problems_init(&problems, scratch);
+    if (sp_failed(sp_explainer_new(c->resources, c->revision.revision, &c->explainer, &problems)))
+        (void)!sp_failed(sp_problems_result(&problems, err));
+    sp_arena_free(scratch);
+    return c->explainer;
+}
+
 struct cp_config *cp_config_ref(struct cp_config *c)
 {
     c->refs++;
@@ -49,6 +62,7 @@ void cp_config_unref(struct cp_config *c)
 {
     if (!c || --c->refs)
         return;
+    sp_explainer_free(c->explainer);
     sp_arena_free(c->arena);
     free(c);
 }

@@ -2,6 +2,7 @@
  * to the loop's thread. */
 #pragma once
 #include "control/store/store.h"
+#include "explain/explain.h"
 #include "model/compile.h"
 
 struct cp_config {
@@ -11,6 +12,7 @@ struct cp_config {
     struct sp_model *model;         /* NULL: problems has the errors */
     struct sp_resources *resources; /* NULL: problems has the errors */
     struct sp_problems problems;    /* warnings too: the lint of this state */
+    struct sp_explainer *explainer; /* made when somebody asks; NULL: nobody has */
 };
 
 /* Loads and compiles stored entities. Never NULL; cp_config_ok tells whether it may be used. `places` (may be NULL) is
@@ -21,5 +23,8 @@ static inline bool cp_config_ok(const struct cp_config *c)
 {
     return c->resources != NULL;
 }
+/* What explains requests under this state: the compile is paid once for each state that somebody asks about. NULL: err
+ * says why a data plane could not run it from here. */
+const struct sp_explainer *cp_config_explainer(struct cp_config *c, struct sp_error *err);
 struct cp_config *cp_config_ref(struct cp_config *c);
 void cp_config_unref(struct cp_config *c); /* NULL is fine */

@@ -90,3 +90,13 @@ const struct sp_node *cp_list(const struct sp_node *map, const char *key)
     const struct sp_node *n = value(map, key, SP_NODE_LIST);
     return n ? n : &empty;
 }
+
+const struct sp_node *cp_read_json(struct cp_cli *cli, struct sp_str json)
+{
+    struct sp_problems problems;
+    sp_problems_init(&problems, cli->arena);
+    const struct sp_node *tree =
+        sp_node_read_json(cli->arena, sp_arena_dup(cli->arena, json), SP_STR("answer"), &problems);
+    sp_assert(tree);
+    return tree;
+}

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/options.h"
 #include "http/client.h"
+#include "model/compile.h"
 #include "model/node.h"
 #include <stdio.h>
 
@@ -80,7 +81,8 @@ int cp_refused(struct cp_cli *cli, const struct cp_answer *a);
 struct sp_str cp_text(const struct sp_node *map, const char *key);
 int64_t cp_int(const struct sp_node *map, const char *key);
 bool cp_bool(const struct sp_node *map, const char *key);
-const struct sp_node *cp_list(const struct sp_node *map, const char *key); /* never NULL: an empty list otherwise */
+const struct sp_node *cp_list(const struct sp_node *map, const char *key);  /* never NULL: an empty list otherwise */
+const struct sp_node *cp_read_json(struct cp_cli *cli, struct sp_str json); /* of our own making; copied */
 
 /* --- files */
 /* "-" is standard input. Bounded by SP_MODEL_MAX_FILE. */
@@ -94,3 +96,5 @@ struct cp_file {
     struct sp_model *model;
 };
 bool cp_load_file(struct cp_cli *cli, const char *path, struct cp_file *out, int *exit_code);
+/* The same, as a data plane would run it. */
+bool cp_compile_file(struct cp_cli *cli, const char *path, struct sp_resources **out, int *exit_code);

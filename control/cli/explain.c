@@ -61,26 +61,14 @@ static int offline(struct cp_cli *cli)
 {
     struct sp_handshake_answer answer;
     struct sp_resources *resources;
-    struct sp_problems problems;
-    struct cp_file file;
     struct sp_buf json = {0};
     int code;
-    if (!cp_load_file(cli, set.file, &file, &code))
+    if (!cp_compile_file(cli, set.file, &resources, &code))
         return code;
-    sp_problems_init(&problems, cli->arena);
-    sp_result r = sp_compile(cli->arena, file.model, &resources, &problems);
-    sp_buf_wipe(&file.text);
-    if (sp_failed(r)) {
-        struct sp_error err;
-        (void)!sp_failed(sp_problems_result(&problems, &err));
-        return cp_fail(cli, &err);
-    }
     sp_explain_handshake(cli->arena, resources, sp_str_z(set.sni), &answer);
     sp_handshake_answer_json(&answer, sp_str_z(set.sni), &json);
-    const struct sp_node *tree =
-        sp_node_read_json(cli->arena, sp_arena_dup(cli->arena, sp_buf_str(&json)), SP_STR("answer"), &problems);
+    const struct sp_node *tree = cp_read_json(cli, sp_buf_str(&json));
     sp_buf_fini(&json);
-    sp_assert(tree);
     return print_answer(cli, tree);
 }
 

@@ -77,3 +77,20 @@ bool cp_load_file(struct cp_cli *cli, const char *path, struct cp_file *out, int
         sp_buf_wipe(&out->text);
     return *exit_code == CP_EXIT_OK;
 }
+
+bool cp_compile_file(struct cp_cli *cli, const char *path, struct sp_resources **out, int *exit_code)
+{
+    struct sp_problems problems;
+    struct sp_error err;
+    struct cp_file file;
+    if (!cp_load_file(cli, path, &file, exit_code))
+        return false;
+    sp_problems_init(&problems, cli->arena);
+    sp_result r = sp_compile(cli->arena, file.model, out, &problems);
+    sp_buf_wipe(&file.text);
+    if (!sp_failed(r))
+        return true;
+    (void)!sp_failed(sp_problems_result(&problems, &err));
+    *exit_code = cp_fail(cli, &err);
+    return false;
+}

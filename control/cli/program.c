@@ -70,7 +70,8 @@ static void list_commands(struct sp_buf *out)
                   "Talks to the Sallyport control plane. A first session:\n\n"
                   "  sallyctl pki init                       a CA for the cluster, in ./pki\n"
                   "  sallyctl apply -f gateway.yaml --wait   check, show the difference, apply, wait until it is live\n"
-                  "  sallyctl explain handshake --sni NAME   who is asked for a certificate, and why\n\n"
+                  "  sallyctl explain handshake --sni NAME   who is asked for a certificate, and why\n"
+                  "  sallyctl explain request --host H --path P   what becomes of a request, and why\n\n"
                   "Commands:\n");
     for (size_t i = 0; cp_commands[i]; i++)
         sp_buf_printf(out, "  %-20s %s\n", cp_commands[i]->name, cp_commands[i]->summary);

@@ -1,5 +1,7 @@
 #include "observe/status.h"
 
+#include "base/json.h"
+#include "explain/answer.h"
 #include "observe/metrics.h"
 
 #include <stdlib.h>
@@ -9,9 +11,11 @@ struct dp_status {
     struct dp_status_source *source;
 };
 
+enum method { GET, POST, GET_OR_POST };
+
 struct page {
     const char *path;
-    bool post;    /* also the method */
+    enum method method;
     bool guarded; /* tells or changes something: not for pages of other sites */
     void (*serve)(struct dp_status *s, struct sp_http_exchange *x);
 };
@@ -25,7 +29,11 @@ static void reply_json(struct sp_http_exchange *x, unsigned status, struct sp_bu
 static void reply_message(struct sp_http_exchange *x, unsigned status, const char *message)
 {
     struct sp_buf b = {0};
-    sp_buf_printf(&b, "{\"message\":\"%s\"}\n", message);
+    struct sp_json j = sp_json(&b);
+    sp_json_object(&j);
+    sp_json_put_z(&j, "message", message);
+    sp_json_end_object(&j);
+    sp_buf_putc(&b, '\n');
     reply_json(x, status, &b);
 }
 
@@ -134,6 +142,26 @@ static void serve_handshake(struct dp_status *s, struct sp_http_exchange *x)
     reply_json(x, 200, &b);
 }
 
+/* A question in the query, or as JSON in the body. Off the workers: the snapshot is only read. */
+static void serve_explanation(struct dp_status *s, struct sp_http_exchange *x)
+{
+    const struct dp_snapshot *snap = s->source->proxy->current;
+    struct sp_explain_question q;
+    struct sp_error err;
+    struct sp_buf b = {0};
+    bool post = sp_str_eq(x->request->method, SP_STR("POST"));
+    sp_result r =
+        post ? sp_explain_read_json(x->arena, x->body, &q, &err) : sp_explain_read_query(x->arena, x->query, &q, &err);
+    if (sp_failed(r)) {
+        reply_message(x, 400, err.text);
+    } else if (!snap) {
+        reply_message(x, 503, "no configuration available");
+    } else {
+        dp_explain(snap, &q, x->arena, &b);
+        reply_json(x, 200, &b);
+    }
+}
+
 static void serve_drain(struct dp_status *s, struct sp_http_exchange *x)
 {
     s->source->drain(s->source->ctx);
@@ -141,11 +169,18 @@ static void serve_drain(struct dp_status *s, struct sp_http_exchange *x)
 }
 
 static const struct page pages[] = {
-    {"/healthz/live", false, false, serve_live},  {"/healthz/ready", false, false, serve_ready},
-    {"/metrics", false, false, serve_metrics},    {"/status", false, true, serve_status},
-    {"/status/ready", false, false, serve_ready}, {"/config", false, true, serve_config},
-    {"/handshake", false, true, serve_handshake}, {"/drain", true, true, serve_drain},
+    {"/healthz/live", GET, false, serve_live},  {"/healthz/ready", GET, false, serve_ready},
+    {"/metrics", GET, false, serve_metrics},    {"/status", GET, true, serve_status},
+    {"/status/ready", GET, false, serve_ready}, {"/config", GET, true, serve_config},
+    {"/handshake", GET, true, serve_handshake}, {"/explain/request", GET_OR_POST, true, serve_explanation},
+    {"/drain", POST, true, serve_drain},
 };
+
+static bool takes(const struct page *p, struct sp_str method)
+{
+    bool get = sp_str_eq(method, SP_STR("GET")) || sp_str_eq(method, SP_STR("HEAD"));
+    return (get && p->method != POST) || (sp_str_eq(method, SP_STR("POST")) && p->method != GET);
+}
 
 static void handle(void *ctx, struct sp_http_exchange *x)
 {
@@ -159,13 +194,12 @@ static void handle(void *ctx, struct sp_http_exchange *x)
             reply_message(x, 403, "this listener does not answer pages of other sites");
             return;
         }
-        struct sp_str method = x->request->method;
-        bool get = sp_str_eq(method, SP_STR("GET")) || sp_str_eq(method, SP_STR("HEAD"));
-        if (pages[i].post ? sp_str_eq(method, SP_STR("POST")) : get) {
+        if (takes(&pages[i], x->request->method)) {
             pages[i].serve(ctx, x);
             return;
         }
-        sp_http_reply_field(x, SP_STR("Allow"), pages[i].post ? SP_STR("POST") : SP_STR("GET, HEAD"));
+        static const char *const allow[] = {[GET] = "GET, HEAD", [POST] = "POST", [GET_OR_POST] = "GET, HEAD, POST"};
+        sp_http_reply_field(x, SP_STR("Allow"), sp_str_z(allow[pages[i].method]));
         reply_message(x, 405, "Method not allowed");
         return;
     }
@@ -177,8 +211,8 @@ sp_result dp_status_start(struct sp_loop *l, const struct sp_address *at, struct
 {
     struct dp_status *s = sp_alloc(sizeof *s);
     s->source = source;
-    s->server =
-        sp_http_server_new(&(struct sp_http_server_options){.loop = l, .handle = handle, .ctx = s, .max_body = 4096});
+    s->server = sp_http_server_new(
+        &(struct sp_http_server_options){.loop = l, .handle = handle, .ctx = s, .max_body = SP_EXPLAIN_MAX});
     *out = s;
     return sp_http_server_listen(s->server, at, bound, err);
 }

@@ -144,7 +144,8 @@ void dp_router_why(const struct dp_router *r, const struct dp_match_input *in, s
         if (out->winner.route && winner == r->num_rules)
             winner = rank;
     }
-    for (int host = 1; host >= 0; host--) /* whose host fits, and then the others */
+    /* Whose host fits; others only where nobody won: they are the routes of somebody else. */
+    for (int host = 1; host >= (out->winner.route ? 1 : 0); host--)
         for (uint32_t rank = 0; rank < winner; rank++)
             if (lacks_one(all[rank].missed) && (all[rank].missed != DP_MISS_HOST) == host &&
                 all[rank].route != out->winner.route)

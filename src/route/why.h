@@ -29,7 +29,8 @@ struct dp_why {
     struct dp_candidate undecided;          /* route NULL: no */
     struct dp_candidate others[DP_WHY_MAX]; /* they match too, in the order in which they would win */
     size_t num_others, all_others;          /* kept, and counted */
-    /* They lack one criterion and would win otherwise; first those whose host fits. */
+    /* They lack one criterion and would win otherwise. Those that lack the host come last, and only without a winner.
+     */
     struct dp_candidate near[DP_WHY_MAX];
     size_t num_near, all_near;
 };

@@ -78,6 +78,29 @@ static void apply_tells_what_it_does_to_handshakes(void **state)
     assert_false(at(get(f, "/sallyport/explain/handshake", 200), "asks")->boolean);
 }
 
+static void requests_are_explained_by_the_current_state(void **state)
+{
+    struct fixture *f = *state;
+    const char *path = "/sallyport/explain/request?host=api.example.com&path=/x";
+    says(get(f, path, 200), "summary",
+         "404 no Route matched with those values: no route matches, and none comes close");
+    apply(f, "", gateway, 200);
+    for (int i = 0; i < 2; i++) { /* the second one finds it compiled */
+        const struct sp_node *n = get(f, path, 200);
+        assert_int_equal(number(n, "revision"), 1);
+        says(at(n, "route"), "name", "api");
+    }
+    struct sp_str question = SP_STR("{\"host\":\"api.example.com\",\"path\":\"/x\",\"plain\":true}");
+    struct sp_http_answer a = call(f, "POST", "/sallyport/explain/request", question, NULL);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(number(json(f, &a), "status"), 426);
+    says(get(f, "/sallyport/explain/request?host=api.example.com", 400), "message", "path: required");
+    a = call(f, "POST", "/sallyport/explain/request", SP_STR("{}"), NULL);
+    assert_int_equal(a.status, 400);
+    a = call(f, "DELETE", "/sallyport/explain/request", SP_STR(""), NULL);
+    assert_int_equal(a.status, 405);
+}
+
 static void a_file_replaces_the_whole_state_and_rollback_brings_it_back(void **state)
 {
     struct fixture *f = *state;
@@ -150,6 +173,7 @@ int main(void)
         TEST(a_stale_base_is_409),
         TEST(apply_commits_once_and_publishes),
         TEST(apply_tells_what_it_does_to_handshakes),
+        TEST(requests_are_explained_by_the_current_state),
         TEST(a_file_replaces_the_whole_state_and_rollback_brings_it_back),
         TEST(a_file_speaks_for_its_own_workspaces_only),
         TEST(an_export_applies_to_the_same_state),

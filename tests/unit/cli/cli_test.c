@@ -385,6 +385,55 @@ static void explain_answers_from_a_file(void **state)
     holds(f->out, "\"asks\":false");
 }
 
+static const char explained[] =
+    "{\"outcome\":\"answered\",\"status\":404,\"summary\":\"404 no\\u001b[31m\",\"hints\":[\"look here\"],"
+    "\"request\":{\"method\":\"GET\",\"scheme\":\"http\",\"host\":\"a.test\",\"path\":\"/\",\"http_version\":\"1.1\","
+    "\"client_ip\":\"127.0.0.1\"},\"handshake\":null,\"route\":null,\"near_misses_total\":3,\"near_misses\":"
+    "[{\"id\":\"1\",\"name\":\"put\",\"lacks\":\"methods\",\"wants\":[\"PUT\",\"POST\"]}]}";
+
+static void explain_request_asks_and_tells(void **state)
+{
+    struct fixture *f = *state;
+    const struct canned answers[] = {{"POST", "/sallyport/explain/request", 200, explained}, {NULL, NULL, 0, NULL}};
+    f->answers = answers;
+    assert_int_equal(RUN(f, f->url, "explain", "request", "--host", "a.test", "--path", "/", "-H", "A: 1, 2", "-H",
+                         "B: 3", "--plain", "--at", "1801396800"),
+                     CP_EXIT_OK);
+    holds(f->last_body, "\"headers\":[\"A: 1, 2\",\"B: 3\"]");
+    holds(f->last_body, "\"plain\":true");
+    holds(f->last_body, "\"at\":\"1801396800\"");
+    holds(f->out, "404 no\\x1b[31m\n  look here\n"); /* nobody's name drives the terminal */
+    holds(f->out, "not put: it wants methods PUT, POST");
+    holds(f->out, "and 2 more that lack one criterion");
+    assert_int_equal(RUN(f, f->url, "explain", "request", "--host", "a.test", "--path", "/", "--no-sni"), CP_EXIT_OK);
+    holds(f->last_body, "\"sni\":null");
+    const struct canned refusal[] = {{"POST", "/sallyport/", 400, "{\"message\":\"path: no\"}"}, {NULL, NULL, 0, NULL}};
+    f->answers = refusal;
+    assert_int_equal(RUN(f, f->url, "explain", "request", "--host", "a.test", "--path", "x"), CP_EXIT_FAILED);
+    holds(f->err, "path: no");
+    f->answers = NULL;
+}
+
+static void explain_request_says_what_is_wrong(void **state)
+{
+    struct fixture *f = *state;
+    const char *path = file(f, "g.yaml", good), *key = file(f, "k.pem", "-----BEGIN PRIVATE KEY-----\n");
+    assert_int_equal(RUN(f, "explain", "request", "--host", "a.test"), CP_EXIT_USAGE);
+    assert_int_equal(RUN(f, "explain", "request", "--host", "a", "--host", "b", "--path", "/"), CP_EXIT_USAGE);
+    holds(f->err, "given twice");
+    assert_int_equal(RUN(f, "explain", "request", "--host", "a", "--path", "/", "--sni", "x", "--no-sni"),
+                     CP_EXIT_USAGE);
+    assert_int_equal(RUN(f, "explain", "request", "--host", "a", "--path", "/", "x"), CP_EXIT_USAGE);
+    assert_int_equal(RUN(f, "explain", "request", "--host", "a", "--path", "/", "-f", "/nonexistent"), CP_EXIT_FAILED);
+    assert_int_equal(RUN(f, "explain", "request", "--host", "a", "--path", "/", "--cert", "/nonexistent", "-f", path),
+                     CP_EXIT_FAILED);
+    assert_int_equal(RUN(f, "explain", "request", "--host", "a", "--path", "/", "--cert", key, "-f", path),
+                     CP_EXIT_FAILED);
+    holds(f->err, "certificate: line 1: a private key is not needed");
+    assert_int_equal(RUN(f, "explain", "request", "--host", "a", "--path", "/", "-f", path), CP_EXIT_OK);
+    holds(f->out, "404 no Route matched with those values");
+}
+
 static void pki_makes_private_files_once(void **state)
 {
     struct fixture *f = *state;
@@ -427,6 +476,8 @@ int main(void)
         TEST(get_reads_every_page),
         TEST(version_tells_both),
         TEST(explain_answers_from_a_file),
+        TEST(explain_request_asks_and_tells),
+        TEST(explain_request_says_what_is_wrong),
         TEST(pki_makes_private_files_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
