@@ -46,7 +46,7 @@ const struct sp_explainer *cp_config_explainer(struct cp_config *c, struct sp_er
         return c->explainer;
     struct sp_arena *scratch = sp_arena_new(4096);
     sp_problems_init(&problems, scratch);
-    if (sp_failed(sp_explainer_new(c->resources, c->revision.revision, &c->explainer, &problems)))
+    if (sp_failed(sp_explainer_new(c->resources, c->revision.revision, false, &c->explainer, &problems)))
         (void)!sp_failed(sp_problems_result(&problems, err));
     sp_arena_free(scratch);
     return c->explainer;

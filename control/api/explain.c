@@ -24,7 +24,7 @@ static void explain_request(struct cp_call *c)
     if (sp_failed(r)) {
         cp_reply_message(c, 400, "%s", err.text);
     } else if (!explainer) {
-        cp_reply_message(c, 409, "the current state cannot be run here: %s", err.text);
+        cp_reply_message(c, 409, "the current state cannot be explained here: %s", err.text);
     } else {
         sp_explain_request(explainer, &q, c->arena, &b);
         cp_reply_json(c, 200, &b);

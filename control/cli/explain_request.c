@@ -303,7 +303,7 @@ static int offline(struct cp_cli *cli, struct sp_str question)
         return code;
     sp_log_min = SP_ERROR + 1; /* what is wrong with the file is in the answer */
     sp_problems_init(&problems, cli->arena);
-    if (sp_failed(sp_explainer_new(resources, 0, &explainer, &problems))) {
+    if (sp_failed(sp_explainer_new(resources, 0, true, &explainer, &problems))) {
         (void)!sp_failed(sp_problems_result(&problems, &err));
         return cp_fail(cli, &err);
     }

@@ -8,12 +8,27 @@ struct sp_explainer {
     struct dp_snapshot *snapshot;
 };
 
-sp_result sp_explainer_new(const struct sp_resources *r, int64_t revision, struct sp_explainer **out,
+/* In bytes: something that only looks like a reference costs an answer, and nothing more. */
+static bool has_references(const struct sp_resources *r)
+{
+    const struct sp_str mark = SP_STR("{vault://");
+    for (size_t i = 0; i < r->num; i++)
+        if (r->v[i].body.len && memmem(r->v[i].body.p, r->v[i].body.len, mark.p, mark.len))
+            return true;
+    return false;
+}
+
+sp_result sp_explainer_new(const struct sp_resources *r, int64_t revision, bool vaults, struct sp_explainer **out,
                            struct sp_problems *problems)
 {
     const struct dp_snapshot_options o = {0};
     struct dp_snapshot *snapshot;
     *out = NULL;
+    if (!vaults && has_references(r)) {
+        sp_problems_add(problems, SP_PROBLEM_ERROR, "vault_reference", SP_STR(""),
+                        "it has vault references, which only data planes resolve: ask the status listener of one");
+        return (sp_result){SP_E_INVALID};
+    }
     SP_TRY(dp_snapshot_compile(r, revision, &o, &snapshot, problems));
     *out = sp_alloc(sizeof **out);
     (*out)->snapshot = snapshot;
@@ -42,7 +57,7 @@ static void shake_hands(struct dp_explanation *e)
     if (q->plain)
         return;
     sp_tls_names_policy(e->snapshot->names, q->sni, &e->policy);
-    sp_explain_handshake(e->arena, e->snapshot->resources, q->sni, &e->handshake);
+    sp_explain_handshake(e->arena, e->snapshot->resolved, q->sni, &e->handshake);
     e->presented = e->policy.ask && q->num_chain;
     e->peer = (struct sp_peer){.sni = q->sni, .asked = e->policy.ask, .policy = e->policy.policy};
     e->peer.alpn = q->http2 ? SP_STR("h2") : SP_STR("http/1.1");

@@ -33,9 +33,11 @@ SP_MUST sp_result sp_explain_read_query(struct sp_arena *a, struct sp_str query,
 
 /* A configuration that is ready to be asked. */
 struct sp_explainer;
-/* Compiles what a data plane would. Refused: every bad resource is in problems. r need not outlive the call. */
-SP_MUST sp_result sp_explainer_new(const struct sp_resources *r, int64_t revision, struct sp_explainer **out,
-                                   struct sp_problems *problems);
+/* Compiles what a data plane would. Refused: every bad resource is in problems. r need not outlive the call. vaults:
+ * vault references may be resolved from this process's environment; else a configuration that has some is refused,
+ * because only data planes know what they mean. */
+SP_MUST sp_result sp_explainer_new(const struct sp_resources *r, int64_t revision, bool vaults,
+                                   struct sp_explainer **out, struct sp_problems *problems);
 void sp_explainer_free(struct sp_explainer *e); /* NULL is fine */
 void sp_explain_request(const struct sp_explainer *e, const struct sp_explain_question *q, struct sp_arena *a,
                         struct sp_buf *json);

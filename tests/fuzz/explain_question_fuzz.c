@@ -10,7 +10,7 @@ static struct sp_explainer *nothing(struct sp_arena *a)
     const struct sp_resources none = {0};
     struct sp_problems problems;
     sp_problems_init(&problems, a);
-    sp_result r = made ? sp_ok() : sp_explainer_new(&none, 1, &made, &problems);
+    sp_result r = made ? sp_ok() : sp_explainer_new(&none, 1, true, &made, &problems);
     sp_assert(!sp_failed(r));
     return made;
 }

@@ -70,7 +70,7 @@ static void compile(struct fixture *f)
     if (!sp_failed(r))
         r = sp_compile(f->arena, model, &resources, &problems);
     if (!sp_failed(r))
-        r = sp_explainer_new(resources, 7, &f->explainer, &problems);
+        r = sp_explainer_new(resources, 7, false, &f->explainer, &problems);
     struct sp_buf SP_AUTO(sp_buf_fini) said = {0};
     sp_problems_print(&problems, &said);
     if (sp_failed(r))
@@ -381,9 +381,13 @@ static void what_cannot_run_cannot_be_explained(void **state)
     struct sp_problems problems;
     struct sp_explainer *e;
     sp_problems_init(&problems, f->arena);
-    assert_true(sp_failed(sp_explainer_new(&set, 1, &e, &problems)));
+    assert_true(sp_failed(sp_explainer_new(&set, 1, false, &e, &problems)));
     assert_null(e);
     assert_int_equal(problems.num_errors, 1);
+    one.body = SP_STR("\x0a\x0e{vault://env/X}");
+    sp_problems_init(&problems, f->arena);
+    assert_true(sp_failed(sp_explainer_new(&set, 1, false, &e, &problems)));
+    assert_string_equal(problems.first->code, "vault_reference");
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
