@@ -55,6 +55,11 @@ struct sp_arena *sp_arena_new_secret(size_t first_chunk)
     return a;
 }
 
+void sp_arena_mark_secret(struct sp_arena *a)
+{
+    a->secret = true;
+}
+
 static void wipe(const struct sp_arena *a, struct chunk *c)
 {
     if (a->secret)

@@ -15,6 +15,7 @@ struct sp_str sp_arena_dup(struct sp_arena *a, struct sp_str s); /* the copy is 
 char *sp_arena_strdup(struct sp_arena *a, const char *z);
 struct sp_str sp_arena_printf(struct sp_arena *a, const char *fmt, ...) SP_PRINTF(2, 3); /* NUL-terminated too */
 void sp_arena_on_free(struct sp_arena *a, void (*fn)(void *), void *arg);
+void sp_arena_mark_secret(struct sp_arena *a);  /* from now on as if made by sp_arena_new_secret */
 size_t sp_arena_used(const struct sp_arena *a); /* bytes taken from the heap */
 
 #define SP_NEW(a, T) ((T *)sp_arena_alloc((a), sizeof(T)))
