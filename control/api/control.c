@@ -1,11 +1,15 @@
 #include "control/api/control.h"
+#include "base/digests.h"
 #include "base/log.h"
 #include "model/message.h"
 #include <stdlib.h>
 
+enum { PASSWORD_SETS = 4096 }; /* of four; 528 KiB once there is one */
+
 struct cp_control {
     struct cp_control_options o;
     struct cp_config *current;
+    struct sp_digests *passwords; /* fingerprints: which password each hash was made of */
 };
 
 struct cp_config *cp_control_current(const struct cp_control *c)
@@ -55,6 +59,7 @@ sp_result cp_control_new(const struct cp_control_options *o, struct cp_control *
 {
     struct cp_control *c = sp_alloc(sizeof *c);
     c->o = *o;
+    c->passwords = sp_digests_new(PASSWORD_SETS);
     if (!c->o.clock)
         c->o.clock = &sp_clock_system;
     sp_result r = load_newest(c, err);
@@ -73,6 +78,7 @@ void cp_control_free(struct cp_control *c)
     if (!c)
         return;
     cp_config_unref(c->current);
+    sp_digests_free(c->passwords);
     free(c);
 }
 
@@ -187,6 +193,7 @@ sp_result cp_control_plan_file(struct cp_control *c, struct sp_arena *a, struct 
     if (sp_failed(sp_model_parse(a, text, file, sp_clock_wall_s(c->o.clock), &m, plan->problems)))
         return sp_problems_result(plan->problems, err);
     struct sp_problems parsed = *plan->problems;
+    sp_model_hash_passwords(m, c->current->model, c->passwords);
     stamp(c, a, m);
     bool all = speaks_for_all(m, c->current->model);
     struct sp_stored_entity *v = pack(a, m, c->current->model, all, &num);
@@ -226,6 +233,8 @@ sp_result cp_control_plan_entities(struct cp_control *c, struct sp_arena *a, con
         sp_map_put(written, write_key(a, v[i].kind, v[i].id), written);
         if (!v[i].message)
             continue;
+        const struct sp_entity *old = sp_model_by_id(m, v[i].kind, v[i].id);
+        sp_message_hash_password(a, v[i].message, old ? old->message : NULL, c->passwords);
         stamp_one(c, &v[i]);
         all[n++] = (struct sp_stored_entity){v[i].kind, sp_msg_pack(a, v[i].message)};
     }

@@ -29,6 +29,7 @@ static const struct {
     {SP_MTLS_AUTH_CREDENTIALS, {"subject_name", "consumer.id", "ca_certificate.id"}},
     {SP_HEADER_CERT_AUTH_CREDENTIALS, {"subject_name", "consumer.id", "ca_certificate.id"}},
     {SP_KEYAUTH_CREDENTIALS, {"consumer.id", "ttl", "tags"}},
+    {SP_BASICAUTH_CREDENTIALS, {"username", "consumer.id", "tags"}},
     {SP_ACLS, {"group", "consumer.id"}},
     {SP_CERTIFICATES, {"snis", "tags"}},
     {SP_SNIS, {"name", "certificate.id"}},

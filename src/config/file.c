@@ -7,6 +7,7 @@ static sp_result compile_text(struct sp_arena *a, struct sp_str text, const char
 {
     struct sp_model *model;
     SP_TRY(sp_model_parse(a, text, sp_str_z(path), now, &model, problems));
+    sp_model_seal_passwords(model); /* the file has them in plain text; what is made of it has not */
     return sp_compile(a, model, out, problems);
 }
 

@@ -1,8 +1,10 @@
 #include "model/compile.h"
 
 #include "base/names.h"
+#include "model/build.h"
 #include "model/handshake.h"
 #include "tls/certificate.h"
+#include "tls/password.h"
 
 #include <stdlib.h>
 
@@ -152,20 +154,23 @@ static char **acl_groups(struct output *o, const struct list *acls)
 
 /* What other entities give a consumer: by consumer id. */
 struct belongings {
-    struct sp_map *mappings, *header_mappings, *keys, *acls, *groups;
+    struct sp_map *mappings, *header_mappings, *keys, *passwords, *acls, *groups;
 };
 
 static void add_credentials(struct output *o, const struct belongings *from, struct sp_str id,
                             Sallyport__V1__ConsumerResource *body)
 {
     const struct list *m = sp_map_get(from->mappings, id), *h = sp_map_get(from->header_mappings, id);
-    const struct list *k = sp_map_get(from->keys, id), *acls = sp_map_get(from->acls, id);
+    const struct list *k = sp_map_get(from->keys, id), *b = sp_map_get(from->passwords, id);
+    const struct list *acls = sp_map_get(from->acls, id);
     body->n_mtls_auth_credentials = m ? m->num : 0;
     body->mtls_auth_credentials = m ? (Sallyport__V1__MtlsAuthCredential **)m->v : NULL;
     body->n_header_cert_auth_credentials = h ? h->num : 0;
     body->header_cert_auth_credentials = h ? (Sallyport__V1__MtlsAuthCredential **)h->v : NULL;
     body->n_keyauth_credentials = k ? k->num : 0;
     body->keyauth_credentials = k ? (Sallyport__V1__KeyauthCredential **)k->v : NULL;
+    body->n_basicauth_credentials = b ? b->num : 0;
+    body->basicauth_credentials = b ? (Sallyport__V1__BasicauthCredential **)b->v : NULL;
     body->n_acl_groups = acls ? acls->num : 0;
     body->acl_groups = acls ? acl_groups(o, acls) : NULL;
 }
@@ -175,6 +180,7 @@ static void emit_consumers(struct output *o)
     const struct belongings from = {.mappings = group_by(o, SP_MTLS_AUTH_CREDENTIALS, "consumer"),
                                     .header_mappings = group_by(o, SP_HEADER_CERT_AUTH_CREDENTIALS, "consumer"),
                                     .keys = group_by(o, SP_KEYAUTH_CREDENTIALS, "consumer"),
+                                    .passwords = group_by(o, SP_BASICAUTH_CREDENTIALS, "consumer"),
                                     .acls = group_by(o, SP_ACLS, "consumer"),
                                     .groups = groups_of_consumers(o)};
     for (size_t i = 0; i < o->m->num[SP_CONSUMERS]; i++) {
@@ -242,6 +248,20 @@ static void emit_plugins(struct output *o)
     }
 }
 
+/* The last gate before the store and the wire: nothing that a person could type as it stands. */
+static void check_passwords(const struct sp_model *m, struct sp_problems *problems)
+{
+    for (size_t i = 0; i < m->num[SP_BASICAUTH_CREDENTIALS]; i++) {
+        const struct sp_entity *e = &m->entities[SP_BASICAUTH_CREDENTIALS][i];
+        struct sp_password hash;
+        if (sp_password_read(sp_msg_string(e->message, "password"), &hash))
+            continue;
+        struct sp_problem *p =
+            sp_problems_add(problems, SP_PROBLEM_ERROR, "plain_password", SP_STR("password"), "not hashed");
+        p->entity = sp_entity_label(problems->arena, e);
+    }
+}
+
 static int by_kind_and_name(const void *a, const void *b)
 {
     const struct sp_resource *x = a, *y = b;
@@ -258,6 +278,7 @@ sp_result sp_compile(struct sp_arena *a, const struct sp_model *m, struct sp_res
     sp_handshake_compile(a, m, &map, problems);
     sp_handshake_lint(a, m, &map, problems);
     sp_config_lint(a, m, problems);
+    check_passwords(m, problems);
     if (problems->num_errors > errors)
         return (sp_result){SP_E_LIMIT};
     emit_all(&o, SP_CA_CERTIFICATES, SALLYPORT__V1__KIND__CA_CERTIFICATE);

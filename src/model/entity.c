@@ -22,6 +22,7 @@ static const struct sp_entity_info infos[SP_NUM_ENTITY_KINDS] = {
     INFO(SP_HEADER_CERT_AUTH_CREDENTIALS, "header_cert_auth_credentials", "header-cert-auths", NULL,
          mtls_auth_credential, true),
     INFO(SP_VAULTS, "vaults", "vaults", "prefix", vault, true),
+    INFO(SP_BASICAUTH_CREDENTIALS, "basicauth_credentials", "basic-auths", "username", basicauth_credential, true),
 };
 
 const struct sp_entity_info *sp_entity_info(enum sp_entity_kind kind)

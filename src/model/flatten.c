@@ -91,6 +91,7 @@ static const struct nesting {
     {SP_UPSTREAMS, SP_TARGETS, "targets", "upstream"},
     {SP_CONSUMERS, SP_MTLS_AUTH_CREDENTIALS, "mtls_auth_credentials", "consumer"},
     {SP_CONSUMERS, SP_KEYAUTH_CREDENTIALS, "keyauth_credentials", "consumer"},
+    {SP_CONSUMERS, SP_BASICAUTH_CREDENTIALS, "basicauth_credentials", "consumer"},
     {SP_CONSUMERS, SP_ACLS, "acls", "consumer"},
     {SP_CONSUMERS, SP_HEADER_CERT_AUTH_CREDENTIALS, "header_cert_auth_credentials", "consumer"},
     {SP_CONSUMERS, SP_PLUGINS, "plugins", "consumer"},
@@ -131,9 +132,21 @@ static void take_settings(struct sp_builder *b, Sallyport__V1__Document *doc)
         b->settings = doc->_sallyport;
 }
 
+/* _transform: false. */
+static void take_hashes(struct sp_builder *b, size_t from)
+{
+    for (size_t i = from; i < b->kinds[SP_BASICAUTH_CREDENTIALS].num; i++) {
+        const struct sp_entity *e = b->kinds[SP_BASICAUTH_CREDENTIALS].v[i];
+        const char *why = sp_message_take_hash(b->arena, e->message);
+        if (why)
+            sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "password", "%s", why);
+    }
+}
+
 void sp_flatten_document(struct sp_builder *b, Sallyport__V1__Document *doc)
 {
     const char *ws = doc->_workspace && *doc->_workspace ? doc->_workspace : SP_DEFAULT_WORKSPACE;
+    size_t credentials = b->kinds[SP_BASICAUTH_CREDENTIALS].num;
     take_settings(b, doc);
     sp_map_put(b->spoken_for, sp_str_z(ws), b->spoken_for);
     for (int kind = 0; kind < SP_NUM_ENTITY_KINDS; kind++) {
@@ -144,6 +157,8 @@ void sp_flatten_document(struct sp_builder *b, Sallyport__V1__Document *doc)
         for (size_t i = 0; i < *sp_msg_count(&doc->base, f); i++)
             sp_flatten_entity(b, kind, v[i], ws);
     }
+    if (!doc->_transform)
+        take_hashes(b, credentials);
     sp_name_workspace(b, ws);
 }
 

@@ -22,6 +22,7 @@ static const enum sp_entity_kind order[SP_NUM_ENTITY_KINDS] = {
     SP_MTLS_AUTH_CREDENTIALS,
     SP_HEADER_CERT_AUTH_CREDENTIALS,
     SP_KEYAUTH_CREDENTIALS,
+    SP_BASICAUTH_CREDENTIALS,
     SP_ACLS,
     SP_PLUGINS,
 };
@@ -247,6 +248,8 @@ static struct sp_str id_key(struct sp_builder *b, const struct sp_entity *e)
         return sp_arena_printf(b->arena, "targets:%s:%.*s", ref_id(m, "upstream"), SP_FMT(sp_msg_string(m, "target")));
     case SP_KEYAUTH_CREDENTIALS:
         return sp_arena_printf(b->arena, "keyauth_credentials:%.*s", SP_FMT(sp_msg_string(m, "key")));
+    case SP_BASICAUTH_CREDENTIALS:
+        return sp_arena_printf(b->arena, "basicauth_credentials:%.*s", SP_FMT(e->key));
     case SP_ACLS:
         return sp_arena_printf(b->arena, "acls:%s:%.*s", ref_id(m, "consumer"), SP_FMT(sp_msg_string(m, "group")));
     case SP_MTLS_AUTH_CREDENTIALS:

@@ -22,6 +22,7 @@ enum sp_entity_kind {
     SP_ACLS,
     SP_HEADER_CERT_AUTH_CREDENTIALS,
     SP_VAULTS,
+    SP_BASICAUTH_CREDENTIALS,
     SP_NUM_ENTITY_KINDS
 };
 
@@ -94,6 +95,22 @@ SP_MUST sp_result sp_message_parse(struct sp_arena *a, const ProtobufCMessageDes
  * ("config.ca_certificates"). */
 SP_MUST sp_result sp_message_patch(struct sp_arena *a, const ProtobufCMessage *base, struct sp_str text,
                                    struct sp_str file, ProtobufCMessage **out, struct sp_problems *problems);
+
+/* --- passwords of basicauth_credentials: hashed before a model is compiled, stored or shown; sp_compile refuses others
+ * --- */
+struct sp_digests;
+/* Each password becomes a hash that may be stored (tls/password.h). A credential whose hash in `current` (may be NULL)
+ * belongs to the same password keeps that hash: what is applied twice changes nothing. Costs tens of milliseconds for
+ * each password, on as many threads as there are processors; not for those of which `known` remembers that the hash
+ * belongs to them. The arena of `m` is overwritten when it is freed. */
+void sp_model_hash_passwords(struct sp_model *m, const struct sp_model *current, struct sp_digests *known);
+/* The same for one message of any kind; `a` is where it lives. */
+void sp_message_hash_password(struct sp_arena *a, ProtobufCMessage *m, const ProtobufCMessage *current,
+                              struct sp_digests *known);
+/* For a process that stores nothing: the cheap form, equal as long as the process lives. */
+void sp_model_seal_passwords(struct sp_model *m);
+/* The message's password is said to be a hash already. NULL when it is one, of Kong's form too; else why not. */
+const char *sp_message_take_hash(struct sp_arena *a, ProtobufCMessage *m);
 
 /* --- difference of two models --- */
 enum sp_change_kind { SP_CREATED, SP_UPDATED, SP_DELETED };

@@ -105,6 +105,15 @@ static const struct sp_rule keyauth_credential_rules[] = {
     {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
 };
 
+static const struct sp_rule basicauth_credential_rules[] = {
+    {"id", .uuid = true},
+    {"username", .required = true, .check = sp_check_basic_username, .says = "no colon, no control character"},
+    {"password", .required = true, .secret = true, .check = sp_check_password,
+     .says = "a password of up to 1024 bytes, or a hash"},
+    {"consumer", .required = true},
+    {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
+};
+
 static const struct sp_rule acl_rules[] = {
     {"id", .uuid = true},
     {"group", .required = true, .check = sp_check_not_empty, .says = "not empty"},
@@ -213,6 +222,11 @@ static const struct sp_rule key_auth_config_rules[] = {
     {"realm", .check = sp_check_quotable, .says = "printable, no quotes"},
 };
 
+static const struct sp_rule basic_auth_config_rules[] = {
+    {"anonymous", .check = sp_check_not_empty, .says = "not empty"},
+    {"realm", .check = sp_check_quotable, .says = "printable, no quotes"},
+};
+
 static const struct sp_rule acl_config_rules[] = {
     {"allow", .check = sp_check_not_empty, .says = "not empty"},
     {"deny", .check = sp_check_not_empty, .says = "not empty"},
@@ -287,10 +301,12 @@ static const struct {
     ROWS(mtls_auth_config, mtls_auth_config),
     ROWS(tls_handshake_modifier_config, tls_handshake_modifier_config),
     ROWS(keyauth_credential, keyauth_credential),
+    ROWS(basicauth_credential, basicauth_credential),
     ROWS(acl, acl),
     ROWS(header_cert_auth_config, header_cert_auth_config),
     ROWS(tls_metadata_headers_config, tls_metadata_headers_config),
     ROWS(key_auth_config, key_auth_config),
+    ROWS(basic_auth_config, basic_auth_config),
     ROWS(acl_config, acl_config),
     ROWS(ip_restriction_config, ip_restriction_config),
     ROWS(request_termination_config, request_termination_config),
@@ -338,6 +354,7 @@ static const struct sp_plugin_info plugins[] = {
     {.name = "header-cert-auth", .priority = 1009, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS},
     {.name = "tls-metadata-headers", .priority = 996, .protocols = "grpcs https", .allowed = "grpcs https tls"},
     {.name = "key-auth", .priority = 1250, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS " ws wss"},
+    {.name = "basic-auth", .priority = 1100, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS " ws wss"},
     {.name = "acl", .priority = 950, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS " ws wss"},
     {.name = "ip-restriction",
      .priority = 990,

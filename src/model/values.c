@@ -2,6 +2,7 @@
 
 #include "base/names.h"
 #include "model/model.h"
+#include "tls/password.h"
 
 #include <arpa/inet.h>
 
@@ -13,6 +14,25 @@ enum { MAX_REGEX = 8192, MAX_NAME = 512 };
 const char *sp_check_not_empty(const char *v)
 {
     return *v ? NULL : "length must be at least 1";
+}
+
+const char *sp_check_basic_username(const char *v)
+{
+    for (const char *p = v; *p; p++)
+        if (*p == ':' || (unsigned char)*p < 0x20 || *p == 0x7f)
+            return "no ':' or control character may stand in the username of a basic-auth credential";
+    return sp_check_not_empty(v);
+}
+
+const char *sp_check_password(const char *v)
+{
+    struct sp_str text = sp_str_z(v);
+    enum sp_password_form form = sp_password_form(text);
+    if (form == SP_PASSWORD_MALFORMED)
+        return "begins like a hash of a password and is none that this program can check";
+    if (form == SP_PASSWORD_PLAIN && text.len > SP_PASSWORD_MAX)
+        return "longer than 1024 bytes";
+    return sp_check_not_empty(v);
 }
 
 /* Kong: letters, digits, "-", "_", ".", "~" and everything beyond ASCII. */

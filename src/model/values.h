@@ -3,6 +3,8 @@
 #include "base/str.h"
 
 const char *sp_check_not_empty(const char *v);
+const char *sp_check_basic_username(const char *v); /* RFC 7617: the first colon ends it */
+const char *sp_check_password(const char *v);       /* or a hash of one */
 const char *sp_check_name(const char *v);
 const char *sp_check_workspace_name(const char *v);
 const char *sp_check_tag(const char *v);

@@ -499,7 +499,7 @@ void flow_publish(struct flow *f, const char *yaml)
     struct sp_resources *resources;
     sp_problems_init(&problems, a);
     bool fine = !sp_failed(sp_model_parse(a, sp_str_z(yaml), SP_STR("flow.yaml"), time(NULL), &model, &problems)) &&
-                !sp_failed(sp_compile(a, model, &resources, &problems)) &&
+                (sp_model_seal_passwords(model), true) && !sp_failed(sp_compile(a, model, &resources, &problems)) &&
                 !sp_failed(dp_proxy_publish(&f->proxy, resources, ++f->revision, &problems, on_live, f));
     if (!fine) {
         struct sp_buf text = {0};
