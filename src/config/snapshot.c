@@ -34,6 +34,16 @@ static void arena_free(void *arena, void *p)
     (void)p;
 }
 
+/* A hash that this data plane cannot check would be a credential that never works. */
+static const char *bad_login(const Sallyport__V1__ConsumerResource *c)
+{
+    struct sp_password password;
+    for (size_t i = 0; i < c->n_basicauth_credentials; i++)
+        if (!sp_password_read(sp_str_z(c->basicauth_credentials[i]->password), &password))
+            return "basicauth_credentials: a password's hash that can be checked";
+    return NULL;
+}
+
 /* The first thing a message of this kind cannot be without; NULL: it has all. proto2 leaves every field optional, so a
  * control plane of another version may send it. */
 static const char *missing(Sallyport__V1__Kind kind, const ProtobufCMessage *message)
@@ -48,7 +58,7 @@ static const char *missing(Sallyport__V1__Kind kind, const ProtobufCMessage *mes
     }
     case SALLYPORT__V1__KIND__CONSUMER: {
         const Sallyport__V1__Consumer *c = ((const Sallyport__V1__ConsumerResource *)m)->consumer;
-        return !c ? "consumer" : !c->id ? "consumer.id" : NULL;
+        return !c ? "consumer" : !c->id ? "consumer.id" : bad_login(m);
     }
     case SALLYPORT__V1__KIND__UPSTREAM:
         return ((const Sallyport__V1__UpstreamResource *)m)->upstream ? NULL : "upstream";

@@ -18,6 +18,8 @@ struct workspace {
     struct sp_map *usernames, *custom_ids;            /* to struct dp_consumer */
     struct sp_map *mappings[DP_NUM_MAPPING_FAMILIES]; /* subject name to the first struct mapping */
     struct sp_map *keys;                              /* to struct dp_key */
+    struct sp_map *logins;                            /* by username: struct dp_login */
+    struct sp_password *decoy;                        /* NULL until a login has a hash that is dear to check */
     struct scope global;
 };
 
@@ -236,6 +238,7 @@ static struct workspace *workspace_of(struct dp_directory *d, struct sp_str name
     for (size_t i = 0; i < DP_NUM_MAPPING_FAMILIES; i++)
         w->mappings[i] = sp_map_new(d->arena, 4);
     w->keys = sp_map_new(d->arena, 4);
+    w->logins = sp_map_new(d->arena, 4);
     sp_map_put(d->workspaces, sp_arena_dup(d->arena, name), w);
     return w;
 }
@@ -291,6 +294,24 @@ static void add_key(struct dp_directory *d, struct workspace *w, const struct dp
     sp_map_put(w->keys, sp_str_z(k->key), made);
 }
 
+static void add_login(struct dp_directory *d, struct workspace *w, const struct dp_consumer *consumer,
+                      const Sallyport__V1__BasicauthCredential *b)
+{
+    struct sp_password password;
+    if (!b->username || !*b->username || !sp_password_read(sp_str_z(b->password), &password))
+        return; /* nobody gets in by it */
+    struct dp_login *made = SP_NEW(d->arena, struct dp_login);
+    made->username = dup_text(d, b->username);
+    made->consumer = consumer;
+    made->password = password;
+    sp_map_put(w->logins, made->username, made);
+    if (w->decoy || password.local)
+        return;
+    w->decoy = SP_NEW(d->arena, struct sp_password);
+    *w->decoy = password;
+    sp_random(w->decoy->hash, sizeof w->decoy->hash);
+}
+
 static struct sp_str *dup_list(struct dp_directory *d, char *const *v, size_t num)
 {
     struct sp_str *out = num ? SP_NEW_N(d->arena, struct sp_str, num) : NULL;
@@ -322,6 +343,8 @@ void dp_directory_add_consumer(struct dp_directory *d, const Sallyport__V1__Cons
         add_mapping(d, w->mappings[DP_HEADER_CERT_AUTH_MAPPINGS], c, r->header_cert_auth_credentials[i]);
     for (size_t i = 0; i < r->n_keyauth_credentials; i++)
         add_key(d, w, c, r->keyauth_credentials[i]);
+    for (size_t i = 0; i < r->n_basicauth_credentials; i++)
+        add_login(d, w, c, r->basicauth_credentials[i]);
 }
 
 const struct dp_consumer *dp_directory_consumer_id(const struct dp_directory *d, struct sp_str id)
@@ -363,6 +386,18 @@ const struct dp_key *dp_directory_key(const struct dp_directory *d, struct sp_st
 {
     const struct workspace *w = sp_map_get(d->workspaces, ws);
     return w ? sp_map_get(w->keys, key) : NULL;
+}
+
+const struct dp_login *dp_directory_login(const struct dp_directory *d, struct sp_str ws, struct sp_str username)
+{
+    const struct workspace *w = sp_map_get(d->workspaces, ws);
+    return w ? sp_map_get(w->logins, username) : NULL;
+}
+
+const struct sp_password *dp_directory_decoy(const struct dp_directory *d, struct sp_str ws)
+{
+    const struct workspace *w = sp_map_get(d->workspaces, ws);
+    return w ? w->decoy : NULL;
 }
 
 /* --- plugin instances --- */

@@ -3,6 +3,7 @@
 #include "plugin/plugin.h"
 
 extern const struct dp_plugin_kind dp_acl;
+extern const struct dp_plugin_kind dp_basic_auth;
 extern const struct dp_plugin_kind dp_correlation_id;
 extern const struct dp_plugin_kind dp_header_cert_auth;
 extern const struct dp_plugin_kind dp_ip_restriction;

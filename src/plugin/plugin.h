@@ -5,6 +5,7 @@
 #include "http/message.h"
 #include "plugin/fetch.h"
 #include "sallyport/v1/resources.pb-c.h"
+#include "tls/password.h"
 #include "tls/stream.h"
 #include "tls/verify.h"
 
@@ -45,6 +46,15 @@ struct dp_key { /* a key of key-auth */
     int64_t expires; /* seconds since 1970; 0: never */
 };
 const struct dp_key *dp_directory_key(const struct dp_directory *d, struct sp_str ws, struct sp_str key);
+struct dp_login { /* a credential of basic-auth */
+    struct sp_str username;
+    const struct dp_consumer *consumer;
+    struct sp_password password;
+};
+const struct dp_login *dp_directory_login(const struct dp_directory *d, struct sp_str ws, struct sp_str username);
+/* A hash that nothing belongs to, as dear to check as the workspace's own: for usernames that nobody has. NULL: none of
+ * them is dear. */
+const struct sp_password *dp_directory_decoy(const struct dp_directory *d, struct sp_str ws);
 
 /* Per worker, per snapshot: verdicts remembered by (instance, chain digest). Dies with the worker's epoch. */
 struct dp_plugin_cache;
@@ -53,6 +63,8 @@ void dp_plugin_cache_free(struct dp_plugin_cache *c);
 
 /* Per worker, for its life: what is known of certificates that were looked up (plugin/revocation.h). */
 struct dp_revocations;
+/* Likewise: which passwords were right (plugin/passwords.h). */
+struct dp_passwords;
 
 enum dp_client_verify { DP_VERIFY_UNSET, DP_VERIFY_NONE, DP_VERIFY_SUCCESS, DP_VERIFY_FAILED };
 
@@ -67,6 +79,7 @@ struct dp_call {
     const struct dp_directory *directory;
     struct dp_fetcher *fetcher;       /* NULL: nothing can be fetched */
     struct dp_revocations *revocations; /* NULL: only where no plugin asks for revocation */
+    struct dp_passwords *passwords;   /* NULL: only where no plugin asks for passwords */
     struct sp_request_head *request;  /* what the client sent, hop-by-hop fields removed; plugins change it */
     const struct sp_peer *peer;       /* NULL: not TLS */
     const char *request_id;           /* 32 hex digits */

@@ -2,6 +2,7 @@
 
 const struct dp_plugin_kind *const dp_plugin_kinds[] = {
     &dp_acl,
+    &dp_basic_auth,
     &dp_correlation_id,
     &dp_header_cert_auth,
     &dp_ip_restriction,

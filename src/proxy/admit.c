@@ -37,6 +37,7 @@ static void fill_call(struct dp_exchange *x, const struct dp_admission *a)
     call->cache = x->epoch->cache;
     call->fetcher = x->worker->fetcher;
     call->revocations = x->worker->revocations;
+    call->passwords = x->worker->passwords;
     call->resume = dp_exchange_resume;
 }
 

@@ -1,6 +1,8 @@
 #include "proxy/proxy.h"
 #include "proxy/crl_shelf.h"
 
+#include "proxy/checker.h"
+
 #include <stdlib.h>
 
 struct publication {
@@ -13,6 +15,7 @@ struct publication {
 
 sp_result dp_proxy_start(struct dp_proxy *p, unsigned num_workers, struct sp_error *err)
 {
+    p->options->checkers = dp_checker_pool_new((num_workers + 1) / 2); /* requests come before passwords */
     p->workers = sp_alloc(sizeof *p->workers * num_workers);
     p->options->crls = dp_crl_shelf_new();
     for (unsigned i = 0; i < num_workers; i++)
@@ -74,6 +77,7 @@ void dp_proxy_join(struct dp_proxy *p)
 {
     for (unsigned i = 0; i < p->num_workers; i++)
         dp_worker_join(p->workers[i]);
+    dp_checker_pool_free(SP_TAKE(p->options->checkers));
     p->joined = true;       /* nobody waits for `live` any more */
     while (p->publications) /* every worker has switched, and has posted it */
         sp_loop_run_once(p->loop, true);

@@ -1,5 +1,6 @@
 #include "proxy/worker.h"
 
+#include "proxy/checker.h"
 #include "proxy/conn.h"
 #include "proxy/crl_shelf.h"
 #include "proxy/exchange.h"
@@ -249,6 +250,8 @@ sp_result dp_worker_new(unsigned index, struct dp_proxy_options *o, struct dp_wo
     w->crls = dp_crl_desk_new(o->crls, w->loop, &w->counters.revocation);
     w->revocations = dp_revocations_new(&w->counters.revocation, dp_crl_desk_reader(w->crls));
     dp_crl_desk_open(w->crls, w->revocations);
+    w->checker = dp_checker_new(o->checkers, w->loop);
+    w->passwords = dp_passwords_new(w->checker, &w->counters.passwords);
     return bind_listeners(w, o, err);
 }
 
@@ -356,6 +359,8 @@ void dp_worker_join(struct dp_worker *w)
     dp_fetcher_free(w->fetcher);
     dp_crl_desk_free(w->crls);
     dp_revocations_free(w->revocations);
+    dp_passwords_free(w->passwords);
+    dp_checker_free(w->checker);
     sp_resolver_free(w->resolver);
     sp_wheel_free(w->wheel);
     sp_loop_free(w->loop);

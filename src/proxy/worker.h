@@ -5,6 +5,7 @@
 #include "config/snapshot.h"
 #include "http/h2.h"
 #include "net/wheel.h"
+#include "plugin/passwords.h"
 #include "plugin/revocation.h"
 #include "proxy/real_ip.h"
 #include "upstream/pool.h"
@@ -27,6 +28,7 @@ struct dp_counters {
         responses[6] /* by class, 0: none */, unauthorized_total, misdirected_total, upstream_connects, upstream_reuses,
         upstream_failures, bytes_in, bytes_out, idle_closed, proxy_headers_refused, identity_gone, certificate_ended;
     struct dp_revocation_counters revocation;
+    struct dp_password_counters passwords;
 };
 static inline void dp_count(uint64_t *counter, int64_t n)
 {
@@ -47,6 +49,8 @@ struct dp_listener_conf {
 };
 
 struct dp_crl_shelf;
+struct dp_checker_pool;
+
 /* The same for all workers, for the life of the process. */
 struct dp_proxy_options {
     struct dp_listener_conf *listeners;
@@ -64,6 +68,7 @@ struct dp_proxy_options {
     const char *via;              /* "1.1 sallyport/0.1.0" */
     const struct sp_clock *clock; /* NULL: the system's */
     struct dp_crl_shelf *crls;    /* the proxy's */
+    struct dp_checker_pool *checkers;
 };
 
 struct dp_fetcher;
@@ -84,10 +89,12 @@ struct dp_worker {
     struct dp_pools *pools;
     struct dp_fetcher *fetcher; /* what plugins look up */
     struct dp_crl_desk *crls;
-    struct dp_revocations *revocations; /* and what came of it */
-    struct dp_epoch *epoch;             /* NULL until the first snapshot */
-    struct sp_wire wire;                /* of the downstream side */
-    char *sealed, *plain;               /* receive buffers of DP_RECV bytes each, downstream side */
+    struct dp_revocations *revocations;  /* and what came of it */
+    struct dp_epoch *epoch;              /* NULL until the first snapshot */
+    struct sp_wire wire;                 /* of the downstream side */
+    char *sealed, *plain;                /* receive buffers of DP_RECV bytes each, downstream side */
+    struct dp_password_checker *checker; /* of passwords, and what came of it */
+    struct dp_passwords *passwords;
     struct dp_listener *listeners;
     struct dp_conn *conns; /* all, for drain */
     size_t num_conns, num_old_epochs;

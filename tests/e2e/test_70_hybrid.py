@@ -266,3 +266,30 @@ def test_an_export_is_the_same_configuration(pki, echo, cluster):
     said = cluster.ctl("export")
     assert said.code == 0 and "PRIVATE KEY" not in said.out
     assert yaml.safe_load(said.out)["services"][0]["name"] == "app"
+
+
+def test_passwords_are_hashed_before_they_go_anywhere(pki, echo, cluster):
+    people = [{"username": "alice", "basicauth_credentials": [{"username": "al", "password": "topsecret"}]}]
+    config = document(pki, service("app", echo.url, route("r", hosts=["a.test"], plugins=[{"name": "basic-auth"}])), consumers=people)
+    node = cluster.node(ready=False)
+
+    def login(password):
+        return curl("https://a.test/", "-u", f"al:{password}", resolve=node.port).status
+
+    assert cluster.apply(config, "--wait").code == 0
+    assert (login("topsecret"), login("wrong")) == (200, 401)
+    assert cluster.apply(config).code == 0 # the same password: nothing changes
+    assert cluster.control.get("/sallyport/revisions").json()["data"][0]["revision"] == 1
+    listed = cluster.control.get("/basic-auths").json()["data"]
+    assert [(c["username"], c["password"]) for c in listed] == [("al", "[redacted]")]
+    places = [*cluster.control.folder.glob("control.db*"), *(cluster.folder / "cache-node-1").glob("*")]
+    assert len(places) >= 2
+    for place in places:
+        assert b"topsecret" not in place.read_bytes()
+    assert any(b"$scrypt$ln=14,r=8,p=1$" in place.read_bytes() for place in places)
+    for shown in (cluster.control.log, node.log, node.out, node.status("/config").body, cluster.ctl("export").out):
+        assert "topsecret" not in shown and "$scrypt$" not in shown
+    put = cluster.control.get("/consumers/alice/basic-auth/al", "PUT", b"username=al&password=new")
+    assert put.status == 200, put.body
+    poll(lambda: login("new") == 200, "the new password is live")
+    assert login("topsecret") == 401
