@@ -95,7 +95,7 @@ static void exchange_free(struct exchange *x)
     if (x->c)
         exchange_detach(x);
     sp_h1_body_fini(&x->decoder);
-    sp_buf_fini(&x->body);
+    sp_buf_wipe(&x->body); /* the Admin API is sent private keys and passwords */
     sp_arena_free(x->pub.arena);
     free(x);
 }

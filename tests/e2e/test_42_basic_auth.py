@@ -7,6 +7,7 @@ import pytest
 
 from sallytest.clients import curl
 from sallytest.config import document, mtls_auth, route, service
+from sallytest.programs import run
 
 ALICE = "c0ffee00-0000-4000-8000-000000000001"
 
@@ -61,6 +62,14 @@ def test_passwords(pki, echo, sallyport, http2, stored):
     field = base64.b64encode("al:s3:cr=t ü".encode()).decode()
     answer = ask(proxy, "-H", f"Proxy-Authorization: Basic {field}", "-H", "Authorization: Basic eDp5", http2=http2)
     assert answer.status == 200 and answer.upstream_header("proxy-authorization") == []
+
+
+def test_the_cli_makes_hashes(pki, echo, sallyport):
+    made = [run("sallyctl", "password", stdin="s3cret\nnot this\n") for _ in range(2)]
+    assert all(m.code == 0 and m.out.startswith("$scrypt$ln=14,r=8,p=1$") for m in made) and made[0].out != made[1].out
+    assert run("sallyctl", "password").code == 1 and run("sallyctl", "password", "s3cret").code == 2
+    proxy = sallyport(document(pki, app(echo, plugin("basic-auth")), consumers=[person(made[0].out.strip())]))
+    assert ask(proxy, login="al:s3cret").status == 200 and refused(ask(proxy, login=f"al:{made[0].out.strip()}"))
 
 
 def test_a_returning_client_costs_no_check(pki, echo, sallyport):

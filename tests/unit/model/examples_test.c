@@ -51,7 +51,7 @@ static struct sp_resources *load(struct world *w, const char *name)
     struct sp_str file = sp_arena_printf(w->a, "%s/%s", dir, name);
     bool good = sp_model_expand_files(w->a, sp_buf_str(&text), file, &whole, &w->problems) &&
                 !sp_failed(sp_model_parse(w->a, sp_buf_str(&whole), file, time(NULL), &w->model, &w->problems)) &&
-                !sp_failed(sp_compile(w->a, w->model, &r, &w->problems));
+                (sp_model_seal_passwords(w->model), true) && !sp_failed(sp_compile(w->a, w->model, &r, &w->problems));
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     assert_int_equal(system(command), 0);
     if (!good || w->problems.num_warnings)
