@@ -39,6 +39,8 @@ void sp_check_certificates(struct sp_builder *b);
 void sp_link(
     struct sp_builder *b); /* references to ids, ids for entities without one, index; duplicates are problems */
 void sp_check_references(struct sp_builder *b); /* vault references */
+/* A vault reference or a variable, which is not the value itself: sp_check_references says what it may be. */
+bool sp_stands_for_another(const char *text);
 void sp_check_fields(struct sp_builder *b); /* each message by itself: rules.c, and what several fields say together */
 void sp_check_unique(struct sp_builder *b);
 /* What several fields of a plugin's config say together. */

@@ -59,6 +59,11 @@ static bool has_variable(const char *text)
     return false;
 }
 
+bool sp_stands_for_another(const char *text)
+{
+    return sp_is_vault_reference(sp_str_z(text)) || has_variable(text);
+}
+
 static void check_string(void *ctx, const struct sp_string *s)
 {
     const struct checking *c = ctx;

@@ -35,6 +35,12 @@ static void set_password(Sallyport__V1__BasicauthCredential *c, const char *text
     c->password = (char *)(uintptr_t)text;
 }
 
+/* Hashed, it would look like one: the checks refuse it as it is. */
+static bool is_no_password(const char *text)
+{
+    return strcmp(text, "[redacted]") == 0 || sp_stands_for_another(text);
+}
+
 /* False: nothing to do, or nothing that could be hashed: the checks tell what is wrong with it. */
 static bool prepare(struct sp_arena *a, ProtobufCMessage *m, struct job *j)
 {
@@ -46,7 +52,7 @@ static bool prepare(struct sp_arena *a, ProtobufCMessage *m, struct job *j)
     bool plain = form == SP_PASSWORD_PLAIN && text.len && text.len <= SP_PASSWORD_MAX;
     if (text.len)
         sp_arena_mark_secret(a);
-    if ((!plain && form != SP_PASSWORD_KONGS) || sp_str_eq(text, SP_STR("[redacted]")))
+    if ((!plain && form != SP_PASSWORD_KONGS) || is_no_password(c->password))
         return false;
     *j = (struct job){.to = c, .secret = plain ? text : sp_password_kong_digits(text), .sha1 = !plain};
     j->consumer = c->consumer ? sp_str_z(c->consumer->id) : sp_str("", 0);
@@ -197,7 +203,7 @@ const char *sp_message_take_hash(struct sp_arena *a, ProtobufCMessage *m)
         set_password(c, sp_arena_printf(a, "$sha1$%.*s", SP_FMT(text)).p);
         return NULL;
     }
-    if (text.len == 0 || sp_str_eq(text, SP_STR("[redacted]")) || sp_password_form(text) != SP_PASSWORD_PLAIN)
+    if (text.len == 0 || is_no_password(c->password) || sp_password_form(text) != SP_PASSWORD_PLAIN)
         return NULL; /* a hash, or said by the checks */
     return "expected a hash: $scrypt$... or Kong's 40 lower-case hex digits, because passwords are not to be "
            "transformed here";

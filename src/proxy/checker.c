@@ -5,8 +5,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
-/* A check takes 20 to 50 ms, so a full queue is some seconds; one client has a quarter of it at most. Wrong answers are
- * remembered apart: whoever guesses pushes out his own guesses only. */
+/* A check takes some 50 ms, so a full queue is some ten seconds; one client has a quarter of it at most. Wrong answers
+ * are remembered apart: whoever guesses pushes out his own guesses only. */
 enum { MAX_WAITING = 256, MAX_OF_CLIENT = MAX_WAITING / 4, MAX_THREADS = 4, RIGHT_SETS = 4096, WRONG_SETS = 256 };
 
 struct checker {

@@ -7,7 +7,7 @@
 #include <openssl/hmac.h>
 #include <pthread.h>
 
-/* scrypt's own choice for logins: 16 MiB and 20 to 50 ms on a core of today. Twice the memory would be twice the time
+/* scrypt's own choice for logins: 16 MiB and some 50 ms on a core. Twice the memory would be twice the time
  * for a whole file of passwords, and for whoever makes us check wrong ones. */
 enum { LOG_N = 14, R = 8, P = 1, SALT = 16, SALT_MIN = 8 };
 enum {

@@ -76,6 +76,9 @@ static void all_methods(void **state)
     says(n, "message", "UNIQUE violation detected on '{username=\"al\"}'");
     put_json(f, "POST", "/consumers/alice/basic-auth", "{\"username\": \"b\"}", 400);
     put_json(f, "POST", "/consumers/alice/basic-auth", "{\"username\": \"b\", \"password\": \"[redacted]\"}", 400);
+    put_json(f, "POST", "/consumers/alice/basic-auth", "{\"username\": \"b\", \"password\": \"{vault://env/x}\"}", 400);
+    put_json(f, "POST", "/consumers/alice/basic-auth?skip_hash=1",
+             "{\"username\": \"b\", \"password\": \"${{ env \\\"DECK_X\\\" }}\"}", 400);
     put_json(f, "POST", "/consumers/nobody/basic-auth", "{\"username\": \"b\", \"password\": \"x\"}", 404);
 
     const char *before = stored(f);

@@ -51,6 +51,7 @@ static void fields_are_checked(void **state)
         {"{username: a, password: '$sha1$123'}", "password: begins like a hash"},
         {"{username: a, password: '[redacted]'}", "password: a redacted secret"},
         {"{username: a, password: topsecret, x: 1}", "unknown field 'x'"},
+        {"{username: a, password: '{vault://env/x}'}", "password: a vault reference is not resolved in this field"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         parse_bad(
