@@ -166,12 +166,12 @@ static bool protocol_fits(struct dp_admission *a)
         return redirect_to_https(a);
     if (grpc_route && !a->grpc)
         return answer(a, 415, "Non-gRPC request matched gRPC route");
-    if (grpc_route && !tls && !has_protocol(r, "grpc")) /* never served below the protection that it asks for */
-        return answer(a, 499, "gRPC request matched gRPCs route");
     if (grpc_route && a->request->version != SP_HTTP_2) {
         a->upgrade_offer = SP_STR("HTTP/2");
         return answer(a, 426, "Please use HTTP2 protocol");
     }
+    if (grpc_route && !tls && !has_protocol(r, "grpc")) /* never served below the protection that it asks for */
+        return answer(a, 499, "gRPC request matched gRPCs route");
     return true;
 }
 

@@ -87,6 +87,9 @@ void dp_admit_call(const struct dp_admission *a, struct dp_call *call)
     call->peer = a->peer;
     call->request_id = a->request_id;
     call->ws = sp_str_z(a->route->conf->ws);
+    call->route = a->route->conf;
+    call->service = a->route->service ? a->route->service->conf : NULL;
+    call->path = a->path;
     call->grpc = a->grpc;
     call->query = a->query;
     call->client_ip = client_of(a);

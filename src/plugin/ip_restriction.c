@@ -2,6 +2,8 @@
 #include "plugin/kinds.h"
 #include "plugin/network.h"
 
+static const char no_address[] = "Cannot identify the client IP address, unix domain sockets are not supported.";
+
 struct list {
     const struct dp_network *v;
     size_t num;
@@ -53,8 +55,9 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 {
     const struct ip_restriction *r = instance;
     struct dp_network address;
-    bool known = dp_network_parse(call->client_ip, &address); /* who has no address is on no allow list, and denied */
-    if (known && !has(&r->deny, &address) && (r->allow.num == 0 || has(&r->allow, &address)))
+    if (!dp_network_parse(call->client_ip, &address)) /* on no allow list, and denied */
+        return dp_reply(call, 403, no_address);
+    if (!has(&r->deny, &address) && (r->allow.num == 0 || has(&r->allow, &address)))
         return DP_NEXT;
     const char *message = r->message;
     if (!message)

@@ -84,6 +84,9 @@ struct dp_call {
     const struct sp_peer *peer;       /* NULL: not TLS */
     const char *request_id;           /* 32 hex digits */
     struct sp_str ws;                 /* workspace of the matched route */
+    const Sallyport__V1__Route *route;
+    const Sallyport__V1__Service *service; /* NULL: the route has none */
+    struct sp_str path;               /* in normal form, as it was matched */
     struct sp_str query;              /* with its '?', or empty; what a plugin puts here goes upstream */
     struct sp_str client_ip;          /* text: the client's address after trusted_ips and real_ip rules */
     bool peer_trusted;                /* the TCP peer itself is in trusted_ips; whom it speaks for does not count */
@@ -105,8 +108,8 @@ struct dp_call {
     unsigned reply_status;
     const char *reply_message;        /* constant or in the arena */
     struct sp_fields reply_fields;
-    struct sp_str reply_body;         /* instead of a message: sent as it is, with reply_content_type */
-    struct sp_str reply_content_type;
+    bool reply_as_is;                 /* reply_body is sent, whatever the client accepts; may be empty */
+    struct sp_str reply_body, reply_content_type; /* type empty: none is told */
     struct sp_fields response_fields; /* set by plugins that let the request pass: added to whatever the client gets */
     /* A plugin that answers 401 because this TLS connection brought no certificate says so: where a new connection would be asked in
      * another way, the exchange turns the answer into 421 (DESIGN section 4, the phase gap). */

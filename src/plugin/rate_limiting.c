@@ -7,7 +7,7 @@
 #include <time.h>
 
 enum { SECOND, MINUTE, HOUR, DAY, MONTH, YEAR, NUM_PERIODS };
-enum limit_by { BY_CONSUMER, BY_CREDENTIAL, BY_IP, BY_HEADER, BY_PATH };
+enum limit_by { BY_CONSUMER, BY_CREDENTIAL, BY_IP, BY_HEADER, BY_PATH, BY_SERVICE, BY_CONSUMER_GROUP };
 
 static const struct {
     struct sp_str limit, remaining; /* names of response fields */
@@ -25,6 +25,7 @@ struct rate_limiting {
     uint32_t limits[NUM_PERIODS]; /* 0: none */
     enum limit_by by;
     struct sp_str header, path;
+    struct sp_str group; /* that the plugin stands on; empty: none */
     unsigned status;
     const char *message;
     bool hide;
@@ -33,7 +34,7 @@ struct rate_limiting {
 static sp_result read_limit_by(const Sallyport__V1__RateLimitingConfig *c, struct rate_limiting *out,
                                struct sp_error *err)
 {
-    static const char *const words[] = {"consumer", "credential", "ip", "header", "path"};
+    static const char *const words[] = {"consumer", "credential", "ip", "header", "path", "service", "consumer-group"};
     if (strcmp(c->policy, "local") != 0)
         return sp_fail(err, SP_E_INVALID, "config.policy: expected local");
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -45,7 +46,8 @@ static sp_result read_limit_by(const Sallyport__V1__RateLimitingConfig *c, struc
                            out->by == BY_PATH ? "path" : "header_name");
         return sp_ok();
     }
-    return sp_fail(err, SP_E_INVALID, "config.limit_by: expected one of: consumer, credential, ip, header, path");
+    return sp_fail(err, SP_E_INVALID,
+                   "config.limit_by: expected one of: consumer, consumer-group, credential, header, ip, path, service");
 }
 
 static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const Sallyport__V1__Plugin *p,
@@ -66,29 +68,45 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
     out->id = sp_str_hash(sp_str_z(p->id));
     out->header = sp_arena_dup(a, sp_str_z(c->header_name));
     out->path = sp_arena_dup(a, sp_str_z(c->path));
+    out->group = sp_arena_dup(a, sp_str_z(p->consumer_group ? p->consumer_group->name : NULL));
     out->status = (unsigned)c->error_code;
     out->message = sp_arena_strdup(a, c->error_message);
     out->hide = c->hide_client_headers;
     return read_limit_by(c, out, err);
 }
 
-/* Whom the request counts for; the address where there is nobody. */
+/* The group that the plugin stands on, or else the first by name that the consumer is in. */
+static struct sp_str group_of(const struct rate_limiting *r, const struct dp_call *call)
+{
+    if (r->group.len || !call->consumer || call->consumer->num_groups == 0)
+        return r->group;
+    struct sp_str first = call->consumer->groups[0];
+    for (size_t i = 1; i < call->consumer->num_groups; i++)
+        if (sp_str_cmp(call->consumer->groups[i], first) < 0)
+            first = call->consumer->groups[i];
+    return first;
+}
+
+/* What the request counts for; empty: nobody and nothing in particular. */
 static struct sp_str identify(const struct rate_limiting *r, const struct dp_call *call)
 {
-    const struct sp_field *f = NULL;
-    struct sp_str target = call->request->target, path = sp_str_split(&target, '?');
+    const struct sp_field *f;
     switch (r->by) {
     case BY_CONSUMER:
-        return call->consumer ? call->consumer->id : call->credential_id.len ? call->credential_id : call->client_ip;
+        return call->consumer ? call->consumer->id : call->credential_id;
     case BY_CREDENTIAL:
-        return call->credential_id.len ? call->credential_id : call->client_ip;
+        return call->credential_id;
     case BY_HEADER:
         f = sp_fields_find(&call->request->fields, r->header);
-        return f && f->value.len ? f->value : call->client_ip;
+        return f ? f->value : sp_str("", 0);
     case BY_PATH:
-        return sp_str_eq(path, r->path) ? r->path : call->client_ip;
+        return sp_str_eq(call->path, r->path) ? r->path : sp_str("", 0);
+    case BY_SERVICE:
+        return sp_str_z(call->service ? call->service->id : NULL);
+    case BY_CONSUMER_GROUP:
+        return group_of(r, call);
     default:
-        return call->client_ip;
+        return sp_str("", 0);
     }
 }
 
@@ -132,7 +150,8 @@ static void look_up(const struct rate_limiting *r, struct sp_str who, int64_t no
     }
 }
 
-/* Kong's fields: one pair for each period, and the draft's three for the period with the least left. */
+/* Kong's fields: one pair for each period, and the draft's three for the period with the least left, the longest of
+ * such. */
 static void publish(const struct rate_limiting *r, struct dp_call *call, const struct standing *s, int64_t now)
 {
     int least = -1;
@@ -141,21 +160,17 @@ static void publish(const struct rate_limiting *r, struct dp_call *call, const s
         if (!r->limits[p])
             continue;
         uint32_t used = s->used[p] + !s->exceeded, left = used < r->limits[p] ? r->limits[p] - used : 0;
-        if (!r->hide) {
-            tell(call, fields[p].limit, r->limits[p]);
-            tell(call, fields[p].remaining, left);
-        }
-        if (least < 0 || left < least_left) {
+        tell(call, fields[p].limit, r->limits[p]);
+        tell(call, fields[p].remaining, left);
+        if (least < 0 || left <= least_left) {
             least = p;
             least_left = left;
         }
     }
     uint64_t reset = (uint64_t)(s->ends[least] - now);
-    if (!r->hide) {
-        tell(call, SP_STR("RateLimit-Limit"), r->limits[least]);
-        tell(call, SP_STR("RateLimit-Remaining"), least_left);
-        tell(call, SP_STR("RateLimit-Reset"), reset);
-    }
+    tell(call, SP_STR("RateLimit-Limit"), r->limits[least]);
+    tell(call, SP_STR("RateLimit-Remaining"), least_left);
+    tell(call, SP_STR("RateLimit-Reset"), reset);
     if (s->exceeded)
         tell(call, SP_STR("Retry-After"), reset);
 }
@@ -165,8 +180,10 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
     const struct rate_limiting *r = instance;
     int64_t now = sp_clock_wall_s(call->clock);
     struct standing s = {.exceeded = false};
-    look_up(r, identify(r, call), now, &s);
-    publish(r, call, &s, now);
+    struct sp_str who = identify(r, call);
+    look_up(r, who.len ? who : call->client_ip, now, &s);
+    if (!r->hide)
+        publish(r, call, &s, now);
     if (s.exceeded)
         return dp_reply(call, r->status, r->message);
     if (call->trace)

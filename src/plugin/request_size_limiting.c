@@ -7,7 +7,7 @@ static const char too_large[] = "Request size limit exceeded";
 
 struct size_limit {
     uint64_t bytes;
-    bool announced; /* Content-Length is a must */
+    bool announced; /* Content-Length is a must, unless the body says by chunks where it ends */
 };
 
 static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const Sallyport__V1__Plugin *p,
@@ -36,7 +36,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 {
     const struct size_limit *l = instance;
     const struct sp_request_head *r = call->request;
-    if (!r->has_length && l->announced)
+    if (!r->has_length && l->announced && r->framing != SP_BODY_CHUNKED)
         return dp_reply(call, 411, "A valid Content-Length header is required");
     if (r->has_length && r->content_length > l->bytes)
         return dp_reply(call, r->expect_continue ? 417 : 413, too_large);

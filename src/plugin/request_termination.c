@@ -1,14 +1,74 @@
 /* request-termination: answers instead of the upstream. Often put on an anonymous consumer, to forbid what fell
  * through. */
+#include "base/json.h"
 #include "plugin/kinds.h"
 #include "plugin/query.h"
 #include "plugin/trace.h"
 
 struct request_termination {
     unsigned status;
-    const char *message; /* NULL: the standard text */
-    struct sp_str body, content_type, trigger;
+    const char *message;        /* NULL: none */
+    struct sp_str body;         /* of any request but gRPC's; empty: an answer without one */
+    struct sp_str content_type; /* empty: none is told */
+    struct sp_str trigger;
 };
+
+/* Kong's own, for want of a message: other statuses are answered with an empty body. */
+static const char *standard_message(unsigned status)
+{
+    switch (status) {
+    case 401:
+        return "Unauthorized";
+    case 404:
+        return "Not found";
+    case 405:
+        return "Method not allowed";
+    case 500:
+        return "An unexpected error occurred";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service unavailable";
+    default:
+        return NULL;
+    }
+}
+
+static struct sp_str as_json(struct sp_arena *a, const char *message)
+{
+    struct sp_buf out = {0};
+    struct sp_json j = sp_json(&out);
+    sp_json_object(&j);
+    sp_json_put_z(&j, "message", message);
+    sp_json_end_object(&j);
+    struct sp_str s = sp_arena_dup(a, sp_buf_str(&out));
+    sp_buf_fini(&out);
+    return s;
+}
+
+static const char *text_of(struct sp_arena *a, const char *text) /* an empty one is none */
+{
+    return text && *text ? sp_arena_strdup(a, text) : NULL;
+}
+
+static void read_answer(struct sp_arena *a, const Sallyport__V1__RequestTerminationConfig *c,
+                        struct request_termination *out)
+{
+    out->status = (unsigned)c->status_code;
+    if (c->body && *c->body) {
+        out->body = sp_arena_dup(a, sp_str_z(c->body));
+        out->content_type = sp_arena_dup(a, sp_str_z(c->content_type));
+        out->message = out->body.p;
+        return;
+    }
+    out->message = text_of(a, c->message);
+    if (!out->message)
+        out->message = standard_message(out->status);
+    if (out->message) {
+        out->body = as_json(a, out->message);
+        out->content_type = SP_STR("application/json; charset=utf-8");
+    }
+}
 
 static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const Sallyport__V1__Plugin *p,
                          void **instance, struct sp_error *err)
@@ -25,11 +85,7 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
         return sp_fail(err, SP_E_INVALID, "config.content_type: content_type requires a body");
     struct request_termination *out = SP_NEW(a, struct request_termination);
     *instance = out;
-    out->status = (unsigned)c->status_code;
-    out->message = c->message ? sp_arena_strdup(a, c->message) : NULL;
-    out->body = sp_arena_dup(a, sp_str_z(c->body));
-    out->content_type =
-        sp_arena_dup(a, c->content_type ? sp_str_z(c->content_type) : SP_STR("application/json; charset=utf-8"));
+    read_answer(a, c, out);
     out->trigger = sp_arena_dup(a, sp_str_z(c->trigger));
     if (!sp_field_value_valid(out->content_type))
         return sp_fail(err, SP_E_INVALID, "config.content_type: cannot stand in a header field");
@@ -48,6 +104,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
     const struct request_termination *t = instance;
     if (!is_triggered(t, call))
         return dp_skip(call, "the request does not carry its trigger");
+    call->reply_as_is = true;
     call->reply_body = t->body;
     call->reply_content_type = t->content_type;
     return dp_reply(call, t->status, t->message);

@@ -26,6 +26,7 @@ static void reply_refusal(struct dp_exchange *x, const struct dp_admission *a)
     if (a->field_name.len)
         sp_fields_add(&x->call.reply_fields, x->arena, SP_FIELD_OTHER, a->field_name, a->field_value);
     x->upgrade_offer = a->upgrade_offer;
+    x->call.reply_as_is = a->status < 400; /* a redirect is a head and nothing else */
     dp_exchange_reply(x, a->status, a->message);
 }
 

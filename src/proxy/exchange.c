@@ -171,43 +171,43 @@ static void add_reply_fields(struct dp_exchange *x, struct sp_response_head *h, 
     sp_fields_add(&h->fields, a, SP_FIELD_OTHER, SP_STR("X-Kong-Request-Id"), sp_str(x->request_id, 32));
 }
 
-static unsigned grpc_status(unsigned status)
-{
-    switch (status) {
-    case 200:
-        return 0;
-    case 401:
-        return 16;
-    case 403:
-        return 7;
-    case 404:
-        return 5;
-    case 409:
-        return 6;
-    case 429:
-        return 8;
-    case 499:
-        return 1;
-    case 501:
-        return 12;
-    case 503:
-        return 14;
-    case 504:
-        return 4;
-    default:
-        return status < 500 ? 3 : 13;
-    }
-}
-
-/* gRPC clients read trailers, not bodies: the answer is a head with grpc-status in it. */
+/* gRPC clients read trailers, not bodies: the answer is a head with grpc-status in it. The message of an error is its
+ * code's name, as Kong's is: the text stands in the log. */
 static void reply_grpc(struct dp_exchange *x, struct sp_response_head *h, unsigned status, const char *message)
 {
+    unsigned code = dp_reply_grpc_status(status);
     if (status == 499) /* no status of HTTP: only its code in gRPC is meant (kong-behaviour 6.4) */
         h->status = x->status = 200;
-    sp_fields_add(&h->fields, x->arena, SP_FIELD_OTHER, SP_STR("grpc-status"),
-                  sp_arena_printf(x->arena, "%u", grpc_status(status)));
-    sp_fields_add(&h->fields, x->arena, SP_FIELD_OTHER, SP_STR("grpc-message"), sp_str_z(message));
+    bool told = message && (x->call.reply_as_is || status == 499);
+    sp_fields_add(&h->fields, x->arena, SP_FIELD_OTHER, SP_STR("grpc-status"), sp_arena_printf(x->arena, "%u", code));
+    sp_fields_add(&h->fields, x->arena, SP_FIELD_OTHER, SP_STR("grpc-message"),
+                  told ? dp_reply_grpc_text(x->arena, sp_str_z(message)) : sp_str_z(dp_reply_grpc_name(code)));
     add_reply_fields(x, h, SP_STR("application/grpc"));
+}
+
+/* Kong answers in gRPC's way where it is possible at all: over HTTP/2. */
+static bool is_answered_in_grpc(const struct dp_exchange *x)
+{
+    return x->grpc && x->request.version == SP_HTTP_2;
+}
+
+static struct sp_str reply_body(struct dp_exchange *x, unsigned status, const char *message,
+                                struct sp_str *content_type)
+{
+    if (x->call.reply_as_is) {
+        *content_type = x->call.reply_content_type;
+        return x->call.reply_body;
+    }
+    if (!message)
+        message = dp_reply_text(status);
+    if (!message)
+        message = sp_arena_printf(x->arena, "The upstream server responded with %u", status).p;
+    return dp_reply_body(x, message, content_type);
+}
+
+static bool forbids_body(unsigned status)
+{
+    return status == 204 || status == 304;
 }
 
 void dp_exchange_reply(struct dp_exchange *x, unsigned status, const char *message)
@@ -221,20 +221,20 @@ void dp_exchange_reply(struct dp_exchange *x, unsigned status, const char *messa
         return;
     }
     x->status = status == 494 || status == 431 ? 400 : status; /* as nginx and so Kong answer too large a head */
-    if (!message)
-        message = dp_reply_text(status);
     struct sp_response_head h = {
         .status = x->status, .version = SP_HTTP_11, .framing = SP_BODY_LENGTH, .has_length = true};
     h.keep_alive = x->request.keep_alive && x->request_done && !dp_conn_ends(x->conn);
     h.upgrade = x->upgrade_offer;
-    if (x->grpc) {
+    if (is_answered_in_grpc(x)) {
         reply_grpc(x, &h, status, message);
     } else {
-        body = x->call.reply_body;
-        content_type = x->call.reply_content_type;
-        if (body.len == 0)
-            body = dp_reply_body(x, x->status, message, &content_type);
+        body = reply_body(x, status, message, &content_type);
         add_reply_fields(x, &h, content_type);
+    }
+    if (forbids_body(x->status)) {
+        body.len = 0;
+        h.framing = SP_BODY_NONE;
+        h.has_length = false;
     }
     h.content_length = body.len;
     bool end = x->head_request || body.len == 0;
@@ -344,7 +344,7 @@ static void refuse_body(struct dp_exchange *x)
 {
     x->request_done = false;
     if (!x->response_started) {
-        dp_exchange_reply(x, 413, "Request size limit exceeded");
+        dp_exchange_reply(x, x->request.expect_continue ? 417 : 413, "Request size limit exceeded");
         return;
     }
     settle(x);

@@ -76,8 +76,11 @@ void dp_exchange_hold(struct dp_exchange *x, struct sp_str bytes, bool end);
 void dp_exchange_hold_trailers(struct dp_exchange *x, const struct sp_fields *trailers);
 void dp_exchange_resume(struct dp_call *call); /* dp_call.resume */
 /* reply.c: the body of an error as the client wants it (kong-behaviour 1.0): Accept decides. */
-struct sp_str dp_reply_body(struct dp_exchange *x, unsigned status, const char *message, struct sp_str *content_type);
-const char *dp_reply_text(unsigned status); /* default texts of kong-behaviour 1.0 */
+struct sp_str dp_reply_body(struct dp_exchange *x, const char *message, struct sp_str *content_type);
+const char *dp_reply_text(unsigned status); /* default texts of kong-behaviour 1.0; NULL: it has none of its own */
+unsigned dp_reply_grpc_status(unsigned status);
+const char *dp_reply_grpc_name(unsigned grpc_status); /* 0 to 16 */
+struct sp_str dp_reply_grpc_text(struct sp_arena *a, struct sp_str message);
 /* forward.c: the request as the upstream sees it (kong-behaviour 6.3), serialised. False: something in it is invalid.
  */
 SP_MUST bool dp_forward_head(struct dp_exchange *x, const struct dp_service *s, struct sp_buf *out);

@@ -1,54 +1,63 @@
 /* Our own answers, in the shape that Kong's clients know: kong-behaviour 1.0 and 6.4. */
 #include "proxy/exchange.h"
 
+#include "base/json.h"
+
 const char *dp_reply_text(unsigned status)
 {
-    switch (status) {
-    case 400:
-        return "Bad request";
-    case 401:
-        return "Unauthorized";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not found";
-    case 405:
-        return "Method not allowed";
-    case 408:
-        return "Request timeout";
-    case 411:
-        return "Length required";
-    case 412:
-        return "Precondition failed";
-    case 413:
-        return "Payload too large";
-    case 414:
-        return "URI too long";
-    case 417:
-        return "Expectation failed";
-    case 421:
-        return "Misdirected Request";
-    case 429:
-        return "Too many requests";
-    case 431:
-    case 494:
-        return "Request header or cookie too large";
-    case 500:
-        return "An unexpected error occurred";
-    case 501:
-        return "Not implemented";
-    case 502:
-        return "An invalid response was received from the upstream server";
-    case 503:
-        return "The upstream server is currently unavailable";
-    case 504:
-        return "The upstream server is timing out";
-    case 505:
-        return "HTTP version not supported";
-    default:
-        return sp_status_phrase(status);
-    }
+    static const struct {
+        unsigned status;
+        const char *text;
+    } texts[] = {
+        {400, "Bad request"},
+        {401, "Unauthorized"},
+        {402, "Payment required"},
+        {403, "Forbidden"},
+        {404, "Not found"},
+        {405, "Method not allowed"},
+        {406, "Not acceptable"},
+        {407, "Proxy authentication required"},
+        {408, "Request timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length required"},
+        {412, "Precondition failed"},
+        {413, "Payload too large"},
+        {414, "URI too long"},
+        {415, "Unsupported media type"},
+        {416, "Range not satisfiable"},
+        {417, "Expectation failed"},
+        {418, "I'm a teapot"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable entity"},
+        {423, "Locked"},
+        {424, "Failed dependency"},
+        {425, "Too early"},
+        {426, "Upgrade required"},
+        {428, "Precondition required"},
+        {429, "Too many requests"},
+        {431, "Request header or cookie too large"},
+        {451, "Unavailable for legal reasons"},
+        {494, "Request header or cookie too large"},
+        {500, "An unexpected error occurred"},
+        {501, "Not implemented"},
+        {502, "An invalid response was received from the upstream server"},
+        {503, "The upstream server is currently unavailable"},
+        {504, "The upstream server is timing out"},
+        {505, "HTTP version not supported"},
+        {506, "Variant also negotiates"},
+        {507, "Insufficient storage"},
+        {508, "Loop detected"},
+        {510, "Not extended"},
+        {511, "Network authentication required"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].status == status)
+            return texts[i].text;
+    return NULL;
 }
+
+/* --- which type --- */
 
 enum reply_type { REPLY_JSON, REPLY_TEXT, REPLY_HTML, REPLY_XML, NUM_REPLY_TYPES };
 
@@ -61,53 +70,98 @@ static const struct {
     [REPLY_XML] = {{"application/xml", 15}, {"application/xml; charset=utf-8", 30}},
 };
 
-/* "q=0.8" in thousandths; 1000 when absent or malformed. */
-static unsigned quality(struct sp_str params)
+/* A weight of RFC 9110 12.4.2 in thousandths; -1: not one. */
+static int weight(struct sp_str text)
 {
+    if (text.len == 0 || text.len > 5 || (text.p[0] != '0' && text.p[0] != '1') || (text.len > 1 && text.p[1] != '.'))
+        return -1;
+    int q = text.p[0] == '1' ? 1000 : 0, unit = 100;
+    for (size_t i = 2; i < text.len; i++, unit /= 10) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return -1;
+        q += (text.p[i] - '0') * unit;
+    }
+    return q > 1000 ? -1 : q;
+}
+
+/* The last good "q" counts; without one it is 1. */
+static int quality(struct sp_str params)
+{
+    int q = 1000;
     while (params.p) {
         struct sp_str p = sp_str_trim(sp_str_split(&params, ';'));
-        if (!sp_str_starts(p, SP_STR("q=")) || p.len < 3)
-            continue;
-        unsigned q = p.p[2] == '1' ? 1000 : 0, unit = 100;
-        for (size_t i = 4; i < p.len && i < 7 && p.p[i] >= '0' && p.p[i] <= '9'; i++, unit /= 10)
-            q += (unsigned)(p.p[i] - '0') * unit;
-        return q > 1000 ? 1000 : q;
+        bool named = p.len > 2 && sp_lower((unsigned char)p.p[0]) == 'q' && p.p[1] == '=';
+        int w = named ? weight(sp_str_skip(p, 2)) : -1;
+        q = w >= 0 ? w : q;
     }
-    return 1000;
+    return q;
 }
 
-static bool media_matches(struct sp_str range, struct sp_str media)
+/* What is none of ours is answered in JSON, as if JSON had been asked for. */
+static enum reply_type type_of(struct sp_str range)
 {
-    if (sp_str_eq(range, SP_STR("*/*")) || sp_str_ieq(range, media))
-        return true;
-    return range.len > 2 && range.p[range.len - 1] == '*' && range.p[range.len - 2] == '/' && media.len >= range.len &&
-           sp_str_ieq(sp_str(range.p, range.len - 1), sp_str(media.p, range.len - 1));
+    if (sp_str_eq(range, SP_STR("text/*")))
+        return REPLY_TEXT;
+    for (int t = 0; t < NUM_REPLY_TYPES; t++)
+        if (sp_str_eq(range, reply_types[t].media))
+            return (enum reply_type)t;
+    return REPLY_JSON;
 }
 
-/* The type that the client likes best; JSON when it does not say, or likes nothing of ours. */
+/* The first range of the highest weight, of all Accept fields in a row; JSON when there is none. */
 static enum reply_type wanted_type(const struct sp_fields *fields)
 {
-    const struct sp_field *accept = sp_fields_find_id(fields, SP_FIELD_ACCEPT);
     enum reply_type best = REPLY_JSON;
-    unsigned best_quality = 0;
-    struct sp_str rest = accept ? accept->value : (struct sp_str){0};
-    while (rest.len) {
-        struct sp_str params = sp_str_split(&rest, ',');
-        struct sp_str range = sp_str_trim(sp_str_split(&params, ';'));
-        unsigned q = quality(params);
-        for (int t = 0; t < NUM_REPLY_TYPES; t++)
-            if (q > best_quality && media_matches(range, reply_types[t].media)) {
-                best = (enum reply_type)t;
+    int best_quality = 0;
+    for (uint32_t i = 0; i < fields->len; i++) {
+        const struct sp_field *f = &fields->v[i];
+        struct sp_str rest = f->id == SP_FIELD_ACCEPT && !f->removed ? f->value : (struct sp_str){0};
+        while (rest.len) {
+            struct sp_str params = sp_str_split(&rest, ',');
+            struct sp_str range = sp_str_trim(sp_str_split(&params, ';'));
+            int q = range.len && memchr(range.p, '/', range.len) ? quality(params) : 0;
+            if (q > best_quality) {
+                best = type_of(range);
                 best_quality = q;
             }
+        }
     }
     return best;
 }
 
-struct sp_str dp_reply_body(struct dp_exchange *x, unsigned status, const char *message, struct sp_str *content_type)
+/* --- the body --- */
+
+static struct sp_str json_text(struct sp_arena *a, const char *message)
+{
+    struct sp_buf out = {0};
+    struct sp_json j = sp_json(&out);
+    sp_json_z(&j, message);
+    struct sp_str s = sp_arena_dup(a, sp_buf_str(&out));
+    sp_buf_fini(&out);
+    return s;
+}
+
+/* A message may hold what an operator or a trusted peer wrote: it must stay a text. */
+static struct sp_str markup_text(struct sp_arena *a, const char *message)
+{
+    if (!message[strcspn(message, "<>&")])
+        return sp_str_z(message);
+    struct sp_buf out = {0};
+    for (const char *p = message; *p; p++) {
+        const char *entity = *p == '<' ? "&lt;" : *p == '>' ? "&gt;" : *p == '&' ? "&amp;" : NULL;
+        if (entity)
+            sp_buf_add(&out, sp_str_z(entity));
+        else
+            sp_buf_putc(&out, *p);
+    }
+    struct sp_str s = sp_arena_dup(a, sp_buf_str(&out));
+    sp_buf_fini(&out);
+    return s;
+}
+
+struct sp_str dp_reply_body(struct dp_exchange *x, const char *message, struct sp_str *content_type)
 {
     enum reply_type type = wanted_type(&x->request.fields);
-    (void)status;
     *content_type = reply_types[type].content_type;
     switch (type) {
     case REPLY_TEXT:
@@ -116,16 +170,70 @@ struct sp_str dp_reply_body(struct dp_exchange *x, unsigned status, const char *
         return sp_arena_printf(
             x->arena,
             "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>Error</title>\n  "
-            "</head>\n  <body>\n    <h1>Error</h1>\n    <p>%s.</p>\n    <p>request_id: %s</p>\n  "
+            "</head>\n  <body>\n    <h1>Error</h1>\n    <p>%.*s.</p>\n    <p>request_id: %s</p>\n  "
             "</body>\n</html>\n",
-            message, x->request_id);
+            SP_FMT(markup_text(x->arena, message)), x->request_id);
     case REPLY_XML:
         return sp_arena_printf(x->arena,
-                               "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>%s</message>\n  "
+                               "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>%.*s</message>\n  "
                                "<requestid>%s</requestid>\n</error>\n",
-                               message, x->request_id);
+                               SP_FMT(markup_text(x->arena, message)), x->request_id);
     default:
-        return sp_arena_printf(x->arena, "{\n  \"message\":\"%s\",\n  \"request_id\":\"%s\"\n}", message,
-                               x->request_id);
+        return sp_arena_printf(x->arena, "{\n  \"message\":%.*s,\n  \"request_id\":\"%s\"\n}",
+                               SP_FMT(json_text(x->arena, message)), x->request_id);
     }
+}
+
+/* --- gRPC --- */
+
+unsigned dp_reply_grpc_status(unsigned status)
+{
+    switch (status) {
+    case 401:
+        return 16;
+    case 403:
+        return 7;
+    case 404:
+        return 5;
+    case 409:
+        return 6;
+    case 429:
+        return 8;
+    case 499:
+        return 1;
+    case 501:
+        return 12;
+    case 503:
+        return 14;
+    case 504:
+        return 4;
+    default:
+        return status < 200 ? 2 : status < 300 ? 0 : status < 400 ? 2 : status < 500 ? 3 : 13;
+    }
+}
+
+const char *dp_reply_grpc_name(unsigned grpc_status)
+{
+    static const char *const names[] = {
+        "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+        "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+        "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+        "DataLoss", "Unauthenticated"};
+    return names[grpc_status];
+}
+
+/* As gRPC writes a message on the wire: printable ASCII, the rest percent-encoded. */
+struct sp_str dp_reply_grpc_text(struct sp_arena *a, struct sp_str message)
+{
+    struct sp_buf out = {0};
+    for (size_t i = 0; i < message.len; i++) {
+        unsigned char c = (unsigned char)message.p[i];
+        if (c >= 0x20 && c < 0x7f && c != '%')
+            sp_buf_putc(&out, (char)c);
+        else
+            sp_buf_printf(&out, "%%%02X", c);
+    }
+    struct sp_str s = sp_arena_dup(a, sp_buf_str(&out));
+    sp_buf_fini(&out);
+    return s;
 }

@@ -283,6 +283,8 @@ static void ip_restriction(void **state)
         assert_int_equal(dp_ip_restriction.access(i, &r->call) == DP_NEXT, rows[n].passes);
         if (rows[n].passes)
             request_free(r);
+        else if (!strchr(rows[n].ip, '.'))
+            answers(r, 403, "Cannot identify the client IP address, unix domain sockets are not supported.");
         else
             answers(r, 403, sp_arena_printf(l->arena, "IP address not allowed: %s", rows[n].ip).p);
     }
@@ -296,6 +298,22 @@ static void ip_restriction(void **state)
     assert_true(refuses(l, &dp_ip_restriction, &c, "config.allow[1]"));
 }
 
+/* message: what gRPC clients are told; NULL: nothing */
+static void terminates_with(struct lab *l, Sallyport__V1__RequestTerminationConfig *c, const char *body,
+                            const char *message)
+{
+    struct request *r = with_method(l, "GET");
+    assert_int_equal(dp_request_termination.access(ready(l, &dp_request_termination, c), &r->call), DP_REPLY);
+    assert_int_equal(r->call.reply_status, c->status_code);
+    assert_true(sp_str_eq(r->call.reply_body, sp_str_z(body)));
+    assert_int_equal(r->call.reply_content_type.len, *body == '{' ? 31 : 0);
+    if (message)
+        assert_string_equal(r->call.reply_message, message);
+    else
+        assert_null(r->call.reply_message);
+    request_free(r);
+}
+
 static void request_termination(void **state)
 {
     struct lab *l = *state;
@@ -303,8 +321,19 @@ static void request_termination(void **state)
     struct request *r = with_method(l, "GET");
     assert_int_equal(dp_request_termination.access(ready(l, &dp_request_termination, &c), &r->call), DP_REPLY);
     assert_int_equal(r->call.reply_status, 503);
-    assert_null(r->call.reply_message);
+    assert_true(r->call.reply_as_is);
+    assert_true(sp_str_eq(r->call.reply_body, SP_STR("{\"message\":\"Service unavailable\"}")));
+    assert_true(sp_str_eq(r->call.reply_content_type, SP_STR("application/json; charset=utf-8")));
     request_free(r);
+    c.status_code = 502;
+    terminates_with(l, &c, "{\"message\":\"Bad Gateway\"}", "Bad Gateway");
+    c.status_code = 403; /* Kong has no text for it */
+    terminates_with(l, &c, "", NULL);
+    c.message = (char *)"So \"no\"";
+    terminates_with(l, &c, "{\"message\":\"So \\\"no\\\"\"}", "So \"no\"");
+    c.message = NULL;
+    c.body = (char *)"raw";
+    terminates_with(l, &c, "raw", "raw");
     c.status_code = 418;
     c.body = (char *)"<p>no</p>";
     c.content_type = (char *)"text/html";
@@ -354,6 +383,11 @@ static void request_size_limiting(void **state)
     r = with_method(l, "POST");
     dp_request_size_limiting.access(ready(l, &dp_request_size_limiting, &c), &r->call);
     answers(r, 411, "A valid Content-Length header is required");
+    r = with_method(l, "POST"); /* as Kong: the chunks say where it ends */
+    r->head.framing = SP_BODY_CHUNKED;
+    assert_int_equal(dp_request_size_limiting.access(ready(l, &dp_request_size_limiting, &c), &r->call), DP_NEXT);
+    assert_int_equal(r->call.body_limit, 2048);
+    request_free(r);
     c.size_unit = (char *)"acres";
     assert_true(refuses(l, &dp_request_size_limiting, &c, "config.size_unit"));
     c.allowed_payload_size = -1;
@@ -412,7 +446,8 @@ static const char *told(const struct request *r, const char *name)
 static struct request *limited(struct lab *l, const void *i, const char *ip, const char *consumer)
 {
     struct request *r = with_method(l, "GET");
-    r->head.target = SP_STR("/p?x=1");
+    r->head.target = SP_STR("//p?x=1");
+    r->call.path = SP_STR("/p");
     r->call.client_ip = sp_str_z(ip);
     r->call.consumer = consumer ? dp_directory_consumer_id(l->directory, sp_str_z(consumer)) : NULL;
     dp_rate_limiting.access(i, &r->call);
@@ -476,7 +511,10 @@ static void rate_limiting_settings(void **state)
     assert_int_equal(r->call.response_fields.len, 0);
     request_free(r);
     r = limited(l, i, "10.9.0.2", NULL);
-    assert_int_equal(r->call.response_fields.len, 1);
+    assert_int_equal(r->call.response_fields.len, 0); /* hidden is hidden, also from who is refused */
+    answers(r, 503, "later");
+    c.hide_client_headers = false;
+    r = limited(l, ready(l, &dp_rate_limiting, &c), "10.9.0.2", NULL);
     assert_string_equal(told(r, "Retry-After"), "86400");
     answers(r, 503, "later");
     l->now += DAY;
@@ -488,6 +526,72 @@ static void rate_limiting_settings(void **state)
     c.policy = (char *)"local";
     c.limit_by = (char *)"moon";
     assert_true(refuses(l, &dp_rate_limiting, &c, "config.limit_by"));
+}
+
+/* Of equal periods the longest is told, as Kong tells it. */
+static void rate_limiting_equal_periods(void **state)
+{
+    struct lab *l = *state;
+    Sallyport__V1__RateLimitingConfig c = SALLYPORT__V1__RATE_LIMITING_CONFIG__INIT;
+    c.minute = c.hour = 1;
+    c.limit_by = (char *)"ip";
+    const void *i = ready(l, &dp_rate_limiting, &c);
+    l->now = LAB_NOW + 100 * DAY;
+    struct request *r = limited(l, i, "10.8.0.1", NULL);
+    assert_string_equal(told(r, "RateLimit-Limit"), "1");
+    assert_string_equal(told(r, "RateLimit-Reset"), "3600");
+    request_free(r);
+    r = limited(l, i, "10.8.0.1", NULL);
+    assert_string_equal(told(r, "Retry-After"), "3600");
+    answers(r, 429, "API rate limit exceeded");
+}
+
+static unsigned limited_to(struct lab *l, const void *i, const Sallyport__V1__Service *service, const char *consumer)
+{
+    struct request *r = with_method(l, "GET");
+    r->call.client_ip = SP_STR("10.7.0.1");
+    r->call.service = service;
+    r->call.consumer = consumer ? dp_directory_consumer_id(l->directory, sp_str_z(consumer)) : NULL;
+    dp_rate_limiting.access(i, &r->call);
+    unsigned status = r->call.reply_status;
+    request_free(r);
+    return status;
+}
+
+static void rate_limiting_by_service_and_group(void **state)
+{
+    struct lab *l = *state;
+    add_consumer(l, (struct person){.id = "c1", .username = "alice", .groups = {"gold", "all"}});
+    add_consumer(l, (struct person){.id = "c2", .username = "bob", .groups = {"gold"}});
+    add_consumer(l, (struct person){.id = "c3", .username = "carol", .groups = {"all"}});
+    Sallyport__V1__Service one = SALLYPORT__V1__SERVICE__INIT, two = SALLYPORT__V1__SERVICE__INIT;
+    one.id = (char *)"s1";
+    two.id = (char *)"s2";
+    Sallyport__V1__RateLimitingConfig c = SALLYPORT__V1__RATE_LIMITING_CONFIG__INIT;
+    c.year = 1;
+    c.limit_by = (char *)"service";
+    Sallyport__V1__Plugin *p = plugin(l, (int)dp_rate_limiting.config_case, &c);
+    p->id = (char *)"by-service";
+    void *i;
+    struct sp_error err;
+    assert_false(sp_failed(dp_rate_limiting.compile(l->arena, l->directory, p, &i, &err)));
+    assert_int_equal(limited_to(l, i, &one, "c1"), 0);
+    assert_int_equal(limited_to(l, i, &one, "c2"), 429); /* whoever it is */
+    assert_int_equal(limited_to(l, i, &two, "c2"), 0);
+
+    c.limit_by = (char *)"consumer-group"; /* the first by name, or the one that the plugin stands on */
+    p->id = (char *)"by-group";
+    assert_false(sp_failed(dp_rate_limiting.compile(l->arena, l->directory, p, &i, &err)));
+    assert_int_equal(limited_to(l, i, NULL, "c1"), 0);
+    assert_int_equal(limited_to(l, i, NULL, "c3"), 429);
+    assert_int_equal(limited_to(l, i, NULL, "c2"), 0);
+    Sallyport__V1__Ref gold = SALLYPORT__V1__REF__INIT;
+    gold.name = (char *)"gold";
+    p->consumer_group = &gold;
+    p->id = (char *)"on-group";
+    assert_false(sp_failed(dp_rate_limiting.compile(l->arena, l->directory, p, &i, &err)));
+    assert_int_equal(limited_to(l, i, NULL, "c1"), 0);
+    assert_int_equal(limited_to(l, i, NULL, "c2"), 429);
 }
 
 static void rate_table_is_bounded(void **state)
@@ -648,6 +752,8 @@ int main(void)
         TEST(request_size_limiting),
         TEST(rate_limiting),
         TEST(rate_limiting_settings),
+        TEST(rate_limiting_equal_periods),
+        TEST(rate_limiting_by_service_and_group),
         TEST(rate_table_is_bounded),
         TEST(correlation_id),
         TEST(queries),
