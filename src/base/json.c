@@ -46,9 +46,9 @@ void sp_json_end_array(struct sp_json *j)
     close_level(j, ']');
 }
 
-/* Length of the UTF-8 sequence at p (RFC 3629: no overlong forms, no surrogates), 0: none. */
-static size_t sequence(const unsigned char *p, size_t left)
+size_t sp_json_utf8(const char *text, size_t left)
 {
+    const unsigned char *p = (const unsigned char *)text;
     static const struct {
         unsigned char first, last, low, high; /* of the first byte; of the second */
         size_t len;
@@ -88,7 +88,7 @@ void sp_json_str(struct sp_json *j, struct sp_str s)
     separate(j);
     sp_buf_putc(j->out, '"');
     for (size_t i = 0; i < s.len;) {
-        size_t n = sequence((const unsigned char *)s.p + i, s.len - i);
+        size_t n = sp_json_utf8(s.p + i, s.len - i);
         if (n == 1)
             put_byte(j->out, (unsigned char)s.p[i]);
         else

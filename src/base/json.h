@@ -1,4 +1,5 @@
-/* Writing JSON (RFC 8259) into a buffer: commas and escapes, nothing else. Reading is src/model's. Any thread. */
+/* Writing JSON (RFC 8259) into a buffer: commas and escapes, nothing else. Reading: base/json_scan.h, and src/model's.
+ * Any thread. */
 #pragma once
 #include "base/buf.h"
 
@@ -32,3 +33,6 @@ void sp_json_put_str(struct sp_json *j, const char *key, struct sp_str s);
 void sp_json_put_z(struct sp_json *j, const char *key, const char *z);
 void sp_json_put_int(struct sp_json *j, const char *key, int64_t n);
 void sp_json_put_bool(struct sp_json *j, const char *key, bool b);
+
+/* Length of the UTF-8 sequence at p (RFC 3629: no overlong forms, no surrogates); left is not 0. 0: none. */
+size_t sp_json_utf8(const char *p, size_t left);

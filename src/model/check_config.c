@@ -77,10 +77,6 @@ void sp_check_config(struct sp_builder *b, const struct sp_entity *e, const Sall
     case SALLYPORT__V1__PLUGIN__CONFIG_HEADER_CERT_AUTH:
         check_header_cert_auth(b, e, p->header_cert_auth);
         break;
-    case SALLYPORT__V1__PLUGIN__CONFIG_KEY_AUTH:
-        if (p->key_auth->key_in_body)
-            refuse(b, e, "config.key_in_body", "keys in bodies are not supported");
-        break;
     case SALLYPORT__V1__PLUGIN__CONFIG_ACL:
         if ((p->acl->n_allow == 0) == (p->acl->n_deny == 0))
             refuse(b, e, "config", "exactly one of these fields must be non-empty: 'config.allow', 'config.deny'");

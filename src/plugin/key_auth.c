@@ -1,4 +1,5 @@
-/* key-auth: a key in a header field or a query argument names the consumer. kong-behaviour 4.4. */
+/* key-auth: a key in a header field, a query argument or the body names the consumer. kong-behaviour 4.4. */
+#include "plugin/body.h"
 #include "plugin/directory.h"
 #include "plugin/identity.h"
 #include "plugin/kinds.h"
@@ -10,7 +11,7 @@ struct key_auth {
     const struct dp_consumer *anonymous;
     const struct sp_str *names;
     size_t num_names;
-    bool in_header, in_query, hide, on_preflight;
+    bool in_header, in_query, in_body, hide, on_preflight;
 };
 
 static void read_names(struct sp_arena *a, const Sallyport__V1__KeyAuthConfig *c, struct key_auth *out)
@@ -28,13 +29,12 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
                          void **instance, struct sp_error *err)
 {
     const Sallyport__V1__KeyAuthConfig *c = p->key_auth;
-    if (c->key_in_body)
-        return sp_fail(err, SP_E_INVALID, "config.key_in_body: keys in bodies are not supported");
     struct key_auth *out = SP_NEW(a, struct key_auth);
     *instance = out;
     out->ws = sp_arena_dup(a, dp_workspace(p->ws));
     out->in_header = c->key_in_header;
     out->in_query = c->key_in_query;
+    out->in_body = c->key_in_body;
     out->hide = c->hide_credentials;
     out->on_preflight = c->run_on_preflight;
     out->challenge = c->realm && *c->realm ? sp_arena_printf(a, "Key realm=\"%s\"", c->realm) : SP_STR("Key");
@@ -47,24 +47,65 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
     return sp_ok();
 }
 
-/* How often the key is there; the places where it stands are cleaned when the config says so. */
-static size_t take_key(const struct key_auth *k, struct dp_call *call, struct sp_str name, struct sp_str *key)
+struct body {
+    enum dp_body_kind kind; /* DP_BODY_OTHER: nobody looks into it */
+    struct sp_str text;
+};
+
+/* The exact spelling first; a name with '_' is then also met by one with '-', as Kong has it. */
+static size_t find_in_fields(struct dp_call *call, struct sp_str name, struct sp_str *key)
 {
+    const struct sp_fields *fields = &call->request->fields;
+    struct sp_str dashed = sp_arena_dup(call->arena, name);
+    for (size_t i = 0; i < dashed.len; i++)
+        if (dashed.p[i] == '_')
+            ((char *)(uintptr_t)dashed.p)[i] = '-';
     size_t num = 0;
-    struct sp_fields *fields = &call->request->fields;
-    for (uint32_t i = 0; i < fields->len && k->in_header; i++)
-        if (!fields->v[i].removed && sp_str_ieq(fields->v[i].name, name) && num++ == 0)
-            *key = fields->v[i].value;
-    if (num) {
-        if (k->hide)
-            sp_fields_remove(fields, name);
-        return num;
-    }
-    if (k->in_query)
-        num = dp_query_find(call->arena, call->query, name, key);
-    if (num && k->hide)
-        call->query = dp_query_without(call->arena, call->query, name);
+    for (int pass = 0; pass < 2 && num == 0; pass++)
+        for (uint32_t i = 0; i < fields->len; i++)
+            if (!fields->v[i].removed && sp_str_ieq(fields->v[i].name, pass ? dashed : name) && num++ == 0)
+                *key = fields->v[i].value;
     return num;
+}
+
+/* How often the key is there, in the first place where it is. An argument without a value is not one, unless there are
+ * several. */
+static size_t find_key(const struct key_auth *k, struct dp_call *call, const struct body *body, struct sp_str name,
+                       struct sp_str *key)
+{
+    size_t num = k->in_header ? find_in_fields(call, name, key) : 0;
+    if (num == 0 && k->in_query)
+        num = dp_query_find(call->arena, call->query, name, key);
+    if (num == 0)
+        num = dp_body_find(call->arena, body->kind, body->text, name, key);
+    return num == 1 && !key->p ? 0 : num;
+}
+
+/* The upstream must not see it anywhere, wherever it was found. */
+static void hide(const struct key_auth *k, struct dp_call *call, const struct body *body, struct sp_str name)
+{
+    struct sp_str value;
+    sp_fields_remove(&call->request->fields, name);
+    if (dp_query_find(call->arena, call->query, name, &value))
+        call->query = dp_query_without(call->arena, call->query, name);
+    if (!k->in_body || !dp_body_find(call->arena, body->kind, body->text, name, &value))
+        return;
+    call->body = dp_body_without(call->arena, body->kind, body->text, name);
+    call->body_changed = true;
+}
+
+/* False: the body has to come first. */
+static bool read_body(const struct key_auth *k, struct dp_call *call, struct body *body)
+{
+    enum dp_body_kind kind = k->in_body ? dp_body_kind(call->request) : DP_BODY_OTHER;
+    struct sp_str key;
+    size_t num = 0;
+    for (size_t i = 0; i < k->num_names && num == 0; i++)
+        num = find_key(k, call, body, k->names[i], &key);
+    if (kind == DP_BODY_OTHER || (num && !k->hide))
+        return true;
+    body->kind = kind;
+    return dp_body_read(call, &body->text);
 }
 
 static enum dp_verdict fail(const struct key_auth *k, struct dp_call *call, const char *message)
@@ -83,12 +124,17 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
         return dp_skip(call, "run_on_preflight is off");
     if (k->anonymous_name.len && call->has_credential)
         return dp_skip(call, dp_already_authenticated);
+    struct body body = {0};
+    if (!read_body(k, call, &body))
+        return DP_PAUSE;
     struct sp_str text = {0};
-    size_t num = 0;
-    for (size_t i = 0; i < k->num_names && num == 0; i++)
-        num = take_key(k, call, k->names[i], &text);
+    size_t num = 0, i = 0;
+    while (i < k->num_names && (num = find_key(k, call, &body, k->names[i], &text)) == 0)
+        i++;
     if (num > 1)
         return fail(k, call, "Duplicate API key found");
+    if (num && k->hide)
+        hide(k, call, &body, k->names[i]);
     if (num == 0 || text.len == 0)
         return fail(k, call, "No API key found in request");
     const struct dp_key *key = dp_directory_key(call->directory, k->ws, text);

@@ -66,6 +66,10 @@ struct dp_revocations;
 /* Likewise: which passwords were right (plugin/passwords.h). */
 struct dp_passwords;
 
+/* More of a body is not looked at by plugins, and not kept for them. */
+enum { DP_BODY_MAX = 65536 };
+enum dp_body_state { DP_BODY_UNREAD, DP_BODY_WHOLE, DP_BODY_TOO_LARGE };
+
 enum dp_client_verify { DP_VERIFY_UNSET, DP_VERIFY_NONE, DP_VERIFY_SUCCESS, DP_VERIFY_FAILED };
 
 struct dp_trace; /* plugin/trace.h */
@@ -91,6 +95,10 @@ struct dp_call {
     struct sp_str client_ip;          /* text: the client's address after trusted_ips and real_ip rules */
     bool peer_trusted;                /* the TCP peer itself is in trusted_ips; whom it speaks for does not count */
     bool grpc;
+    /* The request's body. A plugin that needs it calls dp_body_read (plugin/body.h); one that changes it sets both. */
+    enum dp_body_state body_state;
+    bool wants_body, body_changed;
+    struct sp_str body;               /* where it is whole */
     bool limits_body;                 /* set by a plugin: a body of more than body_limit bytes is answered with 413 while it comes */
     uint64_t body_limit;
 
@@ -115,7 +123,7 @@ struct dp_call {
      * another way, the exchange turns the answer into 421 (DESIGN section 4, the phase gap). */
     bool wants_certificate;
 
-    /* A plugin that returns DP_PAUSE has set `cancel` and comes again, with `waiting` as it left it, when somebody calls `resume` later
+    /* A plugin that returns DP_PAUSE waits for the body, or has set `cancel`; it comes again, with `waiting` as it left it, when somebody calls `resume` later
      * (never inside `access`); or `cancel` is called once, and the call is over: the client has gone, or got an answer. */
     void (*resume)(struct dp_call *call);
     void (*cancel)(struct dp_call *call);

@@ -40,6 +40,8 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
         return dp_reply(call, 411, "A valid Content-Length header is required");
     if (r->has_length && r->content_length > l->bytes)
         return dp_reply(call, r->expect_continue ? 417 : 413, too_large);
+    if (call->body_state == DP_BODY_WHOLE && call->body.len > l->bytes) /* another plugin has waited for it */
+        return dp_reply(call, 413, too_large);
     dp_note(call, "a body of more than %llu bytes would be answered with 413", (unsigned long long)l->bytes);
     call->limits_body = true;
     call->body_limit = l->bytes;

@@ -40,6 +40,7 @@ static void fill_call(struct dp_exchange *x, const struct dp_admission *a)
     call->revocations = x->worker->revocations;
     call->passwords = x->worker->passwords;
     call->resume = dp_exchange_resume;
+    call->body_state = x->request_done ? DP_BODY_WHOLE : DP_BODY_UNREAD;
 }
 
 /* False: answered, or paused. */
@@ -47,6 +48,8 @@ static bool act(struct dp_exchange *x, struct dp_admission *a, enum dp_verdict v
 {
     if (verdict == DP_PAUSE) {
         x->state = DP_EX_PAUSED;
+        if (x->call.wants_body)
+            dp_exchange_await_body(x);
         return false;
     }
     dp_life_judged(x);

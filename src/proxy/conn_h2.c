@@ -66,10 +66,21 @@ static void h2_end(struct dp_exchange *x, const struct sp_fields *trailers)
     dp_conn_dirty(c);
 }
 
+/* How often a connection with streams is looked at. */
+static uint32_t check_after(const struct dp_conn *c)
+{
+    const struct dp_proxy_options *o = c->worker->options;
+    uint32_t ms = o->idle_ms < o->body_ms ? o->idle_ms : o->body_ms;
+    return ms < o->head_ms ? ms : o->head_ms;
+}
+
+/* Withheld credit is the pause. A body that is waited for has a deadline, sooner than an idle connection's. */
 static void h2_pause(struct dp_exchange *x, bool paused)
 {
-    (void)x;
-    (void)paused; /* withheld credit is the pause */
+    struct dp_conn *c = x->conn;
+    uint32_t ms = check_after(c);
+    if (!paused && x->call.wants_body && c->deadline.at_ms > sp_loop_now(c->worker->loop) + ms)
+        dp_conn_set_deadline(c, ms);
 }
 
 static void h2_abort(struct dp_exchange *x)
@@ -215,14 +226,6 @@ static void h2_unblocked(struct dp_conn *c)
     dp_conn_dirty(c); /* produce moves what the streams have kept */
 }
 
-/* How often a connection with streams is looked at. */
-static uint32_t check_after(const struct dp_conn *c)
-{
-    const struct dp_proxy_options *o = c->worker->options;
-    uint32_t ms = o->idle_ms < o->body_ms ? o->idle_ms : o->body_ms;
-    return ms < o->head_ms ? ms : o->head_ms;
-}
-
 /* GOAWAY in two steps (RFC 9113 6.8): what the client has already sent when it reads the first is still served. */
 static void h2_drain(struct dp_conn *c)
 {
@@ -258,9 +261,20 @@ static bool has_slow_head(const struct dp_conn *c, uint64_t now)
     return false;
 }
 
+/* Streams whose body is waited for, and does not come. */
+static void refuse_slow_bodies(struct dp_conn *c, uint64_t now)
+{
+    for (struct dp_exchange *x = c->streams, *next; x; x = next) {
+        next = x->sibling;
+        if (dp_exchange_is_slow(x, now, c->worker->options->body_ms))
+            dp_exchange_reply(x, 408, NULL);
+    }
+}
+
 static void h2_deadline(struct dp_conn *c)
 {
     uint64_t now = sp_loop_now(c->worker->loop), quiet = now - c->heard_ms;
+    refuse_slow_bodies(c, now);
     if (c->going_away && !c->gone_away) {
         h2_drain(c);
         return;

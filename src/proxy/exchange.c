@@ -351,17 +351,8 @@ static void refuse_body(struct dp_exchange *x)
     x->down->abort(x);
 }
 
-void dp_exchange_data(struct dp_exchange *x, struct sp_str bytes, bool end)
+void dp_exchange_forward_body(struct dp_exchange *x, struct sp_str bytes, bool end, size_t owed)
 {
-    x->request_done = end;
-    if (x->state == DP_EX_PAUSED) {
-        dp_exchange_hold(x, bytes, end);
-        return;
-    }
-    if (!x->up) { /* answered already: the rest is read and dropped */
-        credit(x, bytes.len);
-        return;
-    }
     x->body_in += bytes.len;
     if (x->call.limits_body && x->body_in > x->call.body_limit && !x->tunnel) {
         refuse_body(x);
@@ -374,7 +365,18 @@ void dp_exchange_data(struct dp_exchange *x, struct sp_str bytes, bool end)
     if (end && x->up_chunked)
         put_last_chunk(x);
     dp_up_flush(x->up, !end);
-    after_body_write(x, bytes.len);
+    after_body_write(x, owed);
+}
+
+void dp_exchange_data(struct dp_exchange *x, struct sp_str bytes, bool end)
+{
+    x->request_done = end;
+    if (x->state == DP_EX_PAUSED)
+        dp_exchange_hold(x, bytes, end);
+    else if (!x->up) /* answered already: the rest is read and dropped */
+        credit(x, bytes.len);
+    else
+        dp_exchange_forward_body(x, bytes, end, bytes.len);
 }
 
 void dp_exchange_eof(struct dp_exchange *x)

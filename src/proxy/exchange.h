@@ -33,6 +33,8 @@ struct dp_exchange {
     struct sp_request_head request;
     struct sp_h1_body body; /* h1: request body decoder */
     struct sp_buf held;     /* PAUSED: body that has come already */
+    size_t held_owed;       /* of it, bytes that the client has no credit for yet */
+    uint64_t waits_ms;      /* PAUSED for the body: loop time when something of it came last */
     struct sp_fields held_trailers;
     bool held_any, held_end; /* PAUSED: something of the body came; its end too, without trailers */
     const struct dp_route *route;
@@ -74,6 +76,11 @@ void dp_exchange_go_on(struct dp_exchange *x);           /* admitted: towards th
 /* pause.c: the body of a request that a plugin holds up. */
 void dp_exchange_hold(struct dp_exchange *x, struct sp_str bytes, bool end);
 void dp_exchange_hold_trailers(struct dp_exchange *x, const struct sp_fields *trailers);
+void dp_exchange_await_body(struct dp_exchange *x); /* PAUSED, and it is the body that is waited for */
+/* Nothing of a body that is waited for came in this time. */
+bool dp_exchange_is_slow(const struct dp_exchange *x, uint64_t now, uint32_t max_ms);
+/* FORWARD: towards the upstream; `owed` of the bytes are without credit. */
+void dp_exchange_forward_body(struct dp_exchange *x, struct sp_str bytes, bool end, size_t owed);
 void dp_exchange_resume(struct dp_call *call); /* dp_call.resume */
 /* reply.c: the body of an error as the client wants it (kong-behaviour 1.0): Accept decides. */
 struct sp_str dp_reply_body(struct dp_exchange *x, const char *message, struct sp_str *content_type);

@@ -15,7 +15,6 @@ static void configs_are_checked(void **state)
         {"{name: ip-restriction, config: {}}", "at least one of these fields must be non-empty"},
         {"{name: ip-restriction, config: {allow: [10.0.0.0/33]}}", "config.allow[0]: invalid ip or cidr range"},
         {"{name: ip-restriction, config: {deny: [\"::1\", \"nonsense\"]}}", "config.deny[1]: invalid ip or cidr range"},
-        {"{name: key-auth, config: {key_in_body: true}}", "config.key_in_body: keys in bodies are not supported"},
         {"{name: key-auth, config: {key_names: [\"a b\"]}}", "config.key_names[0]: not a header name"},
         {"{name: key-auth, config: {realm: 'a\"b'}}", "config.realm: must be printable"},
         {"{name: request-termination, config: {message: a, body: b}}",

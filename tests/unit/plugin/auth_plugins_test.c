@@ -1,177 +1,12 @@
-/* key-auth, acl, ip-restriction, request-termination, correlation-id, and several authentications in one chain. */
-#include "lab.h"
+/* acl, ip-restriction, request-termination, correlation-id, and several authentications in one chain. */
+#include "calls.h"
 
 #include "base/log.h"
-#include "plugin/kinds.h"
 #include "plugin/network.h"
 #include "plugin/query.h"
 #include "plugin/rate_table.h"
 
 static char *words_a[8], *words_b[8];
-
-static size_t words(char **to, const char *a, const char *b)
-{
-    to[0] = (char *)a;
-    to[1] = (char *)b;
-    return (a != NULL) + (b != NULL);
-}
-
-static Sallyport__V1__Plugin *plugin(struct lab *l, int config_case, void *config)
-{
-    Sallyport__V1__Plugin *p = SP_NEW(l->arena, Sallyport__V1__Plugin);
-    sallyport__v1__plugin__init(p);
-    p->config_case = (Sallyport__V1__Plugin__ConfigCase)config_case;
-    p->mtls_auth = config; /* the union's members are pointers all */
-    return p;
-}
-
-static const void *ready(struct lab *l, const struct dp_plugin_kind *kind, void *config)
-{
-    void *out;
-    struct sp_error err;
-    if (sp_failed(kind->compile(l->arena, l->directory, plugin(l, (int)kind->config_case, config), &out, &err)))
-        fail_msg("%s", err.text);
-    return out;
-}
-
-static bool refuses(struct lab *l, const struct dp_plugin_kind *kind, void *config, const char *field)
-{
-    void *out;
-    struct sp_error err;
-    bool failed =
-        sp_failed(kind->compile(l->arena, l->directory, plugin(l, (int)kind->config_case, config), &out, &err));
-    return failed && strstr(err.text, field);
-}
-
-static struct request *with_method(struct lab *l, const char *method)
-{
-    struct request *r = request_new(l, NULL);
-    r->head.method = sp_str_z(method);
-    return r;
-}
-
-static void answers(struct request *r, unsigned status, const char *message)
-{
-    assert_int_equal(r->call.reply_status, status);
-    assert_string_equal(r->call.reply_message, message);
-    request_free(r);
-}
-
-static void add_key_owner(struct lab *l, const char *id, const char *name, const char *key, int ttl)
-{
-    Sallyport__V1__Consumer c = SALLYPORT__V1__CONSUMER__INIT;
-    Sallyport__V1__ConsumerResource r = SALLYPORT__V1__CONSUMER_RESOURCE__INIT;
-    Sallyport__V1__KeyauthCredential k = SALLYPORT__V1__KEYAUTH_CREDENTIAL__INIT, *list[] = {&k};
-    static char *groups[] = {NULL, NULL};
-    c.id = (char *)id;
-    c.username = (char *)name;
-    k.id = (char *)"key-id";
-    k.key = (char *)key;
-    k.ttl = ttl;
-    k.created_at = LAB_NOW - 10;
-    r.consumer = &c;
-    r.n_keyauth_credentials = key != NULL;
-    r.keyauth_credentials = list;
-    groups[0] = (char *)"acl-group";
-    groups[1] = (char *)"second";
-    r.n_acl_groups = 2;
-    r.acl_groups = groups;
-    dp_directory_add_consumer(l->directory, &r);
-}
-
-static void key_auth(void **state)
-{
-    struct lab *l = *state;
-    Sallyport__V1__KeyAuthConfig c = SALLYPORT__V1__KEY_AUTH_CONFIG__INIT;
-    add_key_owner(l, "c1", "alice", "s3cret", 0);
-    add_key_owner(l, "c2", "gone", "stale", 10);
-    const void *i = ready(l, &dp_key_auth, &c);
-
-    struct request *r = with_method(l, "GET");
-    assert_int_equal(dp_key_auth.access(i, &r->call), DP_REPLY);
-    assert_true(sp_str_eq(r->call.reply_fields.v[0].name, SP_STR("WWW-Authenticate")));
-    assert_true(sp_str_eq(r->call.reply_fields.v[0].value, SP_STR("Key")));
-    answers(r, 401, "No API key found in request");
-
-    const char *bad[] = {"wrong", "stale", "S3CRET"};
-    for (size_t n = 0; n < 3; n++) {
-        r = with_method(l, "GET");
-        client_sends(r, "apikey", bad[n]);
-        dp_key_auth.access(i, &r->call);
-        answers(r, 401, "Unauthorized");
-    }
-    r = with_method(l, "GET");
-    client_sends(r, "apikey", "s3cret");
-    client_sends(r, "ApiKey", "s3cret");
-    dp_key_auth.access(i, &r->call);
-    answers(r, 401, "Duplicate API key found");
-    r = with_method(l, "GET");
-    r->call.query = SP_STR("?apikey=s3cret&apikey=s3cret");
-    dp_key_auth.access(i, &r->call);
-    answers(r, 401, "Duplicate API key found");
-
-    r = with_method(l, "GET");
-    client_sends(r, "APIKEY", "s3cret");
-    client_sends(r, "x-consumer-id", "forged");
-    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
-    assert_string_equal(sent(r, "X-Consumer-ID"), "c1");
-    assert_string_equal(sent(r, "X-Consumer-Username"), "alice");
-    assert_string_equal(sent(r, "X-Credential-Identifier"), "key-id");
-    assert_string_equal(sent(r, "apikey"), "s3cret");
-    request_free(r);
-    r = with_method(l, "GET");
-    r->call.query = SP_STR("?a=1&api%6bey=s3%63ret&b=2");
-    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
-    assert_string_equal(sent(r, "X-Consumer-ID"), "c1");
-    request_free(r);
-}
-
-static void key_auth_settings(void **state)
-{
-    struct lab *l = *state;
-    add_key_owner(l, "c1", "alice", "s3cret", 0);
-    add_consumer(l, (struct person){.id = "a-id", .username = "anon"});
-    Sallyport__V1__KeyAuthConfig c = SALLYPORT__V1__KEY_AUTH_CONFIG__INIT;
-    c.n_key_names = words(words_a, "k1", "k2");
-    c.key_names = words_a;
-    c.hide_credentials = true;
-    c.run_on_preflight = false;
-    c.realm = (char *)"lab";
-    const void *i = ready(l, &dp_key_auth, &c);
-    struct request *r = with_method(l, "GET");
-    r->call.query = SP_STR("?x=1&k2=s3cret&y");
-    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
-    assert_true(sp_str_eq(r->call.query, SP_STR("?x=1&y")));
-    request_free(r);
-    r = with_method(l, "GET");
-    client_sends(r, "k1", "s3cret");
-    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
-    assert_string_equal(sent(r, "k1"), "");
-    request_free(r);
-    r = with_method(l, "OPTIONS");
-    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
-    assert_false(r->call.has_credential);
-    request_free(r);
-    r = with_method(l, "GET");
-    dp_key_auth.access(i, &r->call);
-    assert_true(sp_str_eq(r->call.reply_fields.v[0].value, SP_STR("Key realm=\"lab\"")));
-    request_free(r);
-
-    c.key_in_query = false;
-    c.anonymous = (char *)"anon";
-    i = ready(l, &dp_key_auth, &c);
-    r = with_method(l, "GET");
-    r->call.query = SP_STR("?k1=s3cret");
-    assert_int_equal(dp_key_auth.access(i, &r->call), DP_NEXT);
-    assert_string_equal(sent(r, "X-Anonymous-Consumer"), "true");
-    request_free(r);
-    c.anonymous = (char *)"nobody";
-    r = with_method(l, "GET");
-    dp_key_auth.access(ready(l, &dp_key_auth, &c), &r->call);
-    answers(r, 500, "anonymous consumer nobody is configured but doesn't exist");
-    c.key_in_body = true;
-    assert_true(refuses(l, &dp_key_auth, &c, "config.key_in_body"));
-}
 
 static struct request *acl_call(struct lab *l, const void *i, const char *consumer, bool credential, const char *group)
 {
@@ -743,8 +578,6 @@ int main(void)
 {
     sp_log_min = SP_ERROR;
     const struct CMUnitTest tests[] = {
-        TEST(key_auth),
-        TEST(key_auth_settings),
         TEST(acl),
         TEST(networks),
         TEST(ip_restriction),
