@@ -186,8 +186,10 @@ static void put_plugin_schema(struct sp_json *j, const struct sp_plugin_info *pl
 {
     const ProtobufCFieldDescriptor *config =
         sp_plugin_config_field(sp_entity_info(SP_PLUGINS)->descriptor, sp_str_z(plugin->name));
-    if (plugin->on_consumer)
+    if (plugin->on_consumer) {
         sp_json_raw(j, SP_STR("{\"consumer\":{\"type\":\"foreign\",\"reference\":\"consumers\"}}"));
+        sp_json_raw(j, SP_STR("{\"consumer_group\":{\"type\":\"foreign\",\"reference\":\"consumer_groups\"}}"));
+    }
     sp_json_object(j);
     sp_json_key(j, "protocols");
     sp_json_object(j);

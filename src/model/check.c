@@ -128,6 +128,9 @@ static void check_rows(struct sp_builder *b, const struct sp_entity *e, const Pr
         const ProtobufCFieldDescriptor *f = sp_msg_field(m->descriptor, rows[i].field);
         sp_assert(f);
         check_field(&(struct field_check){b, e, prefix, m, f, &rows[i]});
+        if (rows[i].record && sp_msg_has(m, f))
+            check_rows(b, e, *(ProtobufCMessage **)sp_msg_at(m, f),
+                       sp_arena_printf(b->arena, "%s%s.", prefix, f->name).p);
     }
 }
 

@@ -31,15 +31,33 @@ static void refuse(struct sp_builder *b, const struct sp_entity *e, const char *
     sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", field, "%s", why);
 }
 
+static bool has_text(const char *v) /* Kong takes an empty text for none */
+{
+    return v && *v;
+}
+
 static void check_termination(struct sp_builder *b, const struct sp_entity *e,
                               const Sallyport__V1__RequestTerminationConfig *c)
 {
-    if (c->message && (c->body || c->content_type))
-        refuse(b, e, "config.message", "message cannot be used with content_type or body");
-    if (c->content_type && !c->body)
-        refuse(b, e, "config.content_type", "content_type requires a body");
+    if (has_text(c->message) && (has_text(c->body) || has_text(c->content_type)))
+        refuse(b, e, "config", "message cannot be used with content_type or body");
+    if (has_text(c->content_type) && !has_text(c->body))
+        refuse(b, e, "config", "content_type requires a body");
     if (c->echo)
         refuse(b, e, "config.echo", "not supported");
+}
+
+/* What would be answered in another way than Kong answers it is refused; what only describes it is taken. */
+static void check_rate_policy(struct sp_builder *b, const struct sp_entity *e,
+                              const Sallyport__V1__RateLimitingConfig *c)
+{
+    bool redis = strcmp(c->policy, "redis") == 0;
+    if (redis || strcmp(c->policy, "cluster") == 0)
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "config.policy",
+                          "policy '%s' is not supported: each data plane counts for itself; set it to local",
+                          c->policy);
+    if (!redis && c->sync_rate != -1)
+        refuse(b, e, "config", "sync_rate can only be used with the redis policy");
 }
 
 static void check_rates(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__RateLimitingConfig *c)
@@ -47,18 +65,19 @@ static void check_rates(struct sp_builder *b, const struct sp_entity *e, const S
     const bool has[] = {c->has_second, c->has_minute, c->has_hour, c->has_day, c->has_month, c->has_year};
     const int32_t limits[] = {c->second, c->minute, c->hour, c->day, c->month, c->year};
     static const char *const names[] = {"second", "minute", "hour", "day", "month", "year"};
-    int last = -1;
+    bool any = false, lower = false;
     for (int i = 0; i < 6; i++) {
-        if (!has[i])
-            continue;
-        if (last >= 0 && limits[i] < limits[last])
-            sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value",
-                              sp_arena_printf(b->arena, "config.%s", names[i]).p,
-                              "The limit for %s(%d) cannot be lower than the limit for %s(%d)", names[i], limits[i],
-                              names[last], limits[last]);
-        last = i;
+        any |= has[i];
+        for (int j = i + 1; j < 6 && !lower; j++) {
+            lower = has[i] && has[j] && limits[j] < limits[i];
+            if (lower)
+                sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "config",
+                                  "The limit for %s(%.1f) cannot be lower than the limit for %s(%.1f)", names[j],
+                                  (double)limits[j], names[i], (double)limits[i]);
+        }
     }
-    if (last < 0)
+    check_rate_policy(b, e, c);
+    if (!any)
         refuse(b, e, "config",
                "at least one of these fields must be non-empty: 'config.second', 'config.minute', 'config.hour', "
                "'config.day', 'config.month', 'config.year'");

@@ -241,9 +241,7 @@ static const struct sp_rule ip_restriction_config_rules[] = {
 
 static const struct sp_rule request_termination_config_rules[] = {
     {"status_code", .bounded = true, .min = 200, .max = 599},
-    {"message", .check = sp_check_not_empty, .says = "not empty"},
-    {"content_type", .check = sp_check_quotable, .says = "printable, no quotes"},
-    {"body", .check = sp_check_not_empty, .says = "not empty"},
+    {"content_type", .check = sp_check_field_value, .says = "printable"},
     {"trigger", .check = sp_check_header_name, .says = "a header name"},
 };
 
@@ -264,12 +262,19 @@ static const struct sp_rule rate_limiting_config_rules[] = {
     {"day", .bounded = true, .min = 1, .max = INT32_MAX},
     {"month", .bounded = true, .min = 1, .max = INT32_MAX},
     {"year", .bounded = true, .min = 1, .max = INT32_MAX},
-    {"limit_by", .one_of = "consumer credential ip header path"},
+    {"limit_by", .one_of = "consumer consumer-group credential header ip path service"},
     {"header_name", .check = sp_check_header_name, .says = "a header name"},
     {"path", .check = sp_check_plain_path, .says = "starts with /, no empty segment"},
-    {"policy", .one_of = "local"},
+    {"policy", .one_of = "cluster local redis"},
     {"error_code", .bounded = true, .min = 200, .max = 599},
-    {"error_message", .check = sp_check_not_empty, .says = "not empty"},
+    {"redis", .record = true},
+    {"redis_password", .secret = true},
+};
+
+static const struct sp_rule redis_config_rules[] = {
+    {"port", .bounded = true, .min = 0, .max = 65535},
+    {"timeout", .bounded = true, .min = 0, .max = TIMEOUT_MAX},
+    {"password", .secret = true},
 };
 
 #define ROWS(desc, table)                                                                                              \
@@ -313,6 +318,7 @@ static const struct {
     ROWS(correlation_id_config, correlation_id_config),
     ROWS(request_size_limiting_config, request_size_limiting_config),
     ROWS(rate_limiting_config, rate_limiting_config),
+    ROWS(redis_config, redis_config),
 };
 
 const struct sp_rule *sp_rules_of(const ProtobufCMessageDescriptor *d, size_t *num)
@@ -359,7 +365,7 @@ static const struct sp_plugin_info plugins[] = {
     {.name = "ip-restriction",
      .priority = 990,
      .protocols = HTTP_PROTOCOLS " tcp tls",
-     .allowed = HTTP_PROTOCOLS " tcp tls ws wss",
+     .allowed = HTTP_PROTOCOLS " tcp tls tls_passthrough udp ws wss",
      .on_consumer = true},
     {.name = "request-termination",
      .priority = 2,
@@ -452,6 +458,15 @@ static void fill_strip_path(ProtobufCMessage *m)
         }
 }
 
+static void fill_message(struct sp_arena *a, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    const struct sp_rule *r = sp_rule_find(m->descriptor, f->name);
+    if (r && r->record && !sp_msg_has(m, f))
+        *(ProtobufCMessage **)sp_msg_at(m, f) = sp_msg_new(a, f->descriptor);
+    if (sp_msg_has(m, f))
+        sp_msg_fill_defaults(a, *(ProtobufCMessage **)sp_msg_at(m, f));
+}
+
 void sp_msg_fill_defaults(struct sp_arena *a, ProtobufCMessage *m)
 {
     if (m->descriptor == &sallyport__v1__route__descriptor)
@@ -462,8 +477,7 @@ void sp_msg_fill_defaults(struct sp_arena *a, ProtobufCMessage *m)
             const char *words = sp_msg_has(m, f) ? NULL : list_default(m, f);
             fill_list(a, m, f, words ? words : "");
         } else if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
-            if (sp_msg_has(m, f))
-                sp_msg_fill_defaults(a, *(ProtobufCMessage **)sp_msg_at(m, f));
+            fill_message(a, m, f);
         } else if (f->default_value && !sp_msg_has(m, f)) {
             fill_scalar(a, m, f);
         }

@@ -271,6 +271,14 @@ const char *sp_check_quotable(const char *v)
     return *v ? NULL : "length must be at least 1";
 }
 
+const char *sp_check_field_value(const char *v)
+{
+    for (const char *p = v; *p; p++)
+        if (((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
+            return "must be printable";
+    return NULL;
+}
+
 const char *sp_check_network(const char *v)
 {
     struct sp_str rest = sp_str_z(v), address = sp_str_split(&rest, '/');

@@ -46,24 +46,22 @@ static struct sp_str as_json(struct sp_arena *a, const char *message)
     return s;
 }
 
-static const char *text_of(struct sp_arena *a, const char *text) /* an empty one is none */
+static bool has_text(const char *v) /* Kong takes an empty text for none */
 {
-    return text && *text ? sp_arena_strdup(a, text) : NULL;
+    return v && *v;
 }
 
 static void read_answer(struct sp_arena *a, const Sallyport__V1__RequestTerminationConfig *c,
                         struct request_termination *out)
 {
     out->status = (unsigned)c->status_code;
-    if (c->body && *c->body) {
+    if (has_text(c->body)) {
         out->body = sp_arena_dup(a, sp_str_z(c->body));
         out->content_type = sp_arena_dup(a, sp_str_z(c->content_type));
         out->message = out->body.p;
         return;
     }
-    out->message = text_of(a, c->message);
-    if (!out->message)
-        out->message = standard_message(out->status);
+    out->message = has_text(c->message) ? sp_arena_strdup(a, c->message) : standard_message(out->status);
     if (out->message) {
         out->body = as_json(a, out->message);
         out->content_type = SP_STR("application/json; charset=utf-8");
@@ -79,9 +77,9 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
         return sp_fail(err, SP_E_INVALID, "config.status_code: expected 200 to 599");
     if (c->echo)
         return sp_fail(err, SP_E_INVALID, "config.echo: not supported");
-    if (c->message && (c->body || c->content_type))
+    if (has_text(c->message) && (has_text(c->body) || has_text(c->content_type)))
         return sp_fail(err, SP_E_INVALID, "config.message: cannot be used with content_type or body");
-    if (c->content_type && !c->body)
+    if (has_text(c->content_type) && !has_text(c->body))
         return sp_fail(err, SP_E_INVALID, "config.content_type: content_type requires a body");
     struct request_termination *out = SP_NEW(a, struct request_termination);
     *instance = out;

@@ -149,6 +149,11 @@ static void schemas_have_kongs_layout_and_defaults(void **state)
     assert_null(sp_node_get(schema_field(fields, "id"), SP_STR("referenceable")));
     config = at(schema_field(at(get(f, "/schemas/vaults", 200), "fields"), "config"), "fields");
     says(schema_field(config, "prefix"), "type", "string");
+    fields = at(get(f, "/schemas/plugins/rate-limiting", 200), "fields");
+    says(schema_field(fields, "consumer_group"), "reference", "consumer_groups");
+    const struct sp_node *redis = schema_field(at(schema_field(fields, "config"), "fields"), "redis");
+    says(redis, "type", "record");
+    assert_int_equal(number(schema_field(at(redis, "fields"), "port"), "default"), 6379);
     says(get(f, "/schemas/plugins/nothing", 404), "message", "No plugin named 'nothing'");
     says(get(f, "/schemas/nothing", 404), "message", "No entity named 'nothing'");
 }

@@ -1,6 +1,17 @@
 /* The plugins that identity is used with, and the credentials of consumers. */
 #include "fixtures.h"
 
+static const Sallyport__V1__Plugin *plugin(struct world *w, const char *name)
+{
+    for (size_t i = 0; i < w->model->num[SP_PLUGINS]; i++) {
+        const Sallyport__V1__Plugin *p = (const Sallyport__V1__Plugin *)w->model->entities[SP_PLUGINS][i].message;
+        if (strcmp(p->name, name) == 0)
+            return p;
+    }
+    fail_msg("no plugin %s", name);
+    return NULL;
+}
+
 static void configs_are_checked(void **state)
 {
     struct world *w = *state;
@@ -26,9 +37,20 @@ static void configs_are_checked(void **state)
          "config.generator: expected one of: uuid, uuid#counter"},
         {"{name: rate-limiting, config: {}}", "at least one of these fields must be non-empty: 'config.second'"},
         {"{name: rate-limiting, config: {minute: 5, hour: 4}}",
-         "The limit for hour(4) cannot be lower than the limit for minute(5)"},
+         "config: The limit for hour(4.0) cannot be lower than the limit for minute(5.0)"},
+        {"{name: rate-limiting, config: {second: 5, minute: 6, hour: 4}}",
+         "The limit for hour(4.0) cannot be lower than the limit for second(5.0)"},
         {"{name: rate-limiting, config: {minute: 5, limit_by: header}}", "config.header_name: required field missing"},
-        {"{name: rate-limiting, config: {minute: 5, policy: redis}}", "config.policy: expected one of: local"},
+        {"{name: rate-limiting, config: {minute: 5, policy: redis}}", "config.policy: policy 'redis' is not supported"},
+        {"{name: rate-limiting, config: {minute: 5, policy: cluster}}",
+         "config.policy: policy 'cluster' is not supported"},
+        {"{name: rate-limiting, config: {minute: 5, policy: moon}}",
+         "config.policy: expected one of: cluster, local, redis"},
+        {"{name: rate-limiting, config: {minute: 5, sync_rate: 1}}",
+         "sync_rate can only be used with the redis policy"},
+        {"{name: rate-limiting, config: {minute: 5, redis: {port: 65536}}}",
+         "config.redis.port: value should be between 0 and 65535"},
+        {"{name: rate-limiting, config: {minute: 5, redis: {hosts: x}}}", "unknown field"},
         {"{name: tls-metadata-headers, config: {format: xml}}", "config.format: expected one of: kong, rfc9440"},
         {"{name: tls-metadata-headers, protocols: [http]}", "protocols[0]: expected one of: grpcs, https, tls"},
     };
@@ -39,6 +61,73 @@ static void configs_are_checked(void **state)
               "config.ca_certificates: required field missing");
     parse_bad(w, 1, "consumers:\n- {username: a, plugins: [{name: key-auth}]}\n",
               "consumers[0].plugins[0].consumer: value must be null");
+}
+
+/* Kong 3.9 writes every default out (a dump, deck file): such files are taken as they are. */
+static void files_with_all_of_kongs_defaults(void **state)
+{
+    struct world *w = *state;
+    parse_good(
+        w,
+        "plugins:\n"
+        "- name: key-auth\n"
+        "  protocols: [grpc, grpcs, http, https, ws, wss]\n"
+        "  config: {anonymous: null, hide_credentials: false, key_in_body: false, key_in_header: true,\n"
+        "    key_in_query: true, key_names: [apikey], realm: null, run_on_preflight: true}\n"
+        "- name: acl\n"
+        "  protocols: [grpc, grpcs, http, https]\n"
+        "  config: {allow: [a], deny: null, always_use_authenticated_groups: false, hide_groups_header: false,\n"
+        "    include_consumer_groups: false}\n"
+        "- name: ip-restriction\n"
+        "  protocols: [grpc, grpcs, http, https, tcp, tls]\n"
+        "  config: {allow: null, deny: [10.0.0.1], message: null, status: null}\n"
+        "- name: request-termination\n"
+        "  protocols: [grpc, grpcs, http, https]\n"
+        "  config: {body: null, content_type: null, echo: false, message: null, status_code: 503, trigger: null}\n"
+        "- name: correlation-id\n"
+        "  protocols: [grpc, grpcs, http, https]\n"
+        "  config: {echo_downstream: false, generator: uuid#counter, header_name: Kong-Request-ID}\n"
+        "- name: request-size-limiting\n"
+        "  protocols: [grpc, grpcs, http, https]\n"
+        "  config: {allowed_payload_size: 128, require_content_length: false, size_unit: megabytes}\n"
+        "- name: tls-handshake-modifier\n"
+        "  protocols: [grpcs, https, tls]\n"
+        "  config: {tls_client_certificate: REQUEST}\n"
+        "- name: tls-metadata-headers\n"
+        "  protocols: [grpcs, https, tls]\n"
+        "  config: {client_cert_fingerprint_header_name: X-Client-Cert-Fingerprint,\n"
+        "    client_cert_header_name: X-Client-Cert, client_cert_issuer_dn_header_name: X-Client-Cert-Issuer-DN,\n"
+        "    client_cert_subject_dn_header_name: X-Client-Cert-Subject-DN,\n"
+        "    client_serial_header_name: X-Client-Cert-Serial, inject_client_cert_details: false}\n"
+        "- name: rate-limiting\n"
+        "  protocols: [grpc, grpcs, http, https]\n"
+        "  config: {day: null, error_code: 429, error_message: API rate limit exceeded, fault_tolerant: true,\n"
+        "    header_name: null, hide_client_headers: false, hour: null, limit_by: consumer, minute: 5, month: null,\n"
+        "    path: null, policy: local, redis_database: 0, redis_host: null, redis_password: null,\n"
+        "    redis_port: 6379, redis_server_name: null, redis_ssl: false, redis_ssl_verify: false,\n"
+        "    redis_timeout: 2000, redis_username: null, second: null, sync_rate: -1, year: null,\n"
+        "    redis: {database: 0, host: null, password: null, port: 6379, server_name: null, ssl: false,\n"
+        "      ssl_verify: false, timeout: 2000, username: null}}\n");
+}
+
+/* As Kong shows it, so that a second sync has nothing to do. */
+static void a_record_is_there_with_its_defaults(void **state)
+{
+    struct world *w = *state;
+    parse_good(w, "plugins:\n- {name: rate-limiting, config: {minute: 5}}\n");
+    const Sallyport__V1__RedisConfig *redis = plugin(w, "rate-limiting")->rate_limiting->redis;
+    assert_non_null(redis);
+    assert_int_equal(redis->port, 6379);
+    assert_true(redis->has_timeout);
+    assert_null(redis->host);
+    parse_good(w, "plugins:\n- {name: rate-limiting, config: {minute: 5, redis: {password: topsecret, port: 7}, "
+                  "redis_password: topsecret}}\n");
+    assert_int_equal(plugin(w, "rate-limiting")->rate_limiting->redis->port, 7);
+    struct sp_buf SP_AUTO(sp_buf_fini) shown = {0};
+    sp_model_write_yaml(w->model, true, &shown);
+    sp_buf_putc(&shown, '\0');
+    assert_null(strstr(shown.p, "topsecret"));
+    assert_non_null(strstr(shown.p, "[redacted]"));
 }
 
 static void credentials_are_checked(void **state)
@@ -54,17 +143,6 @@ static void credentials_are_checked(void **state)
               "keyauth_credentials[0].key: UNIQUE violation detected on '{key}'");
     assert_null(strstr(problems_text(w).p, "topsecret"));
     parse_bad(w, 1, "acls:\n- {group: g, consumer: nobody}\n", "invalid reference 'consumer: nobody'");
-}
-
-static const Sallyport__V1__Plugin *plugin(struct world *w, const char *name)
-{
-    for (size_t i = 0; i < w->model->num[SP_PLUGINS]; i++) {
-        const Sallyport__V1__Plugin *p = (const Sallyport__V1__Plugin *)w->model->entities[SP_PLUGINS][i].message;
-        if (strcmp(p->name, name) == 0)
-            return p;
-    }
-    fail_msg("no plugin %s", name);
-    return NULL;
 }
 
 static void a_whole_file_is_read(void **state)
@@ -150,6 +228,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         model_test(configs_are_checked),
+        model_test(files_with_all_of_kongs_defaults),
+        model_test(a_record_is_there_with_its_defaults),
         model_test(credentials_are_checked),
         model_test(a_whole_file_is_read),
         model_test(resources_carry_credentials),
