@@ -178,6 +178,7 @@ static bool protocol_fits(struct dp_admission *a)
 bool dp_admit(struct dp_admission *a)
 {
     a->grpc = is_grpc(&a->request->fields);
+    a->num_sent = a->request->fields.len;
     if (!split_target(a) || !dp_admit_host(a))
         return answer(a, 400, NULL);
     return match_route(a) && protocol_fits(a);

@@ -17,6 +17,7 @@ struct dp_admission {
     uint16_t listener_port;
     const char *via, *request_id; /* ours: "1.1 sallyport/0.1.0"; 32 hex digits */
     /* What follows from it. */
+    uint32_t num_sent;  /* fields of the head as it came */
     struct sp_str host; /* as the router, the handshake map and the 421 see it; empty: none (HTTP/1.0) */
     uint16_t port;      /* of the Host; 0: none */
     bool grpc;

@@ -90,6 +90,9 @@ void dp_admit_call(const struct dp_admission *a, struct dp_call *call)
     call->route = a->route->conf;
     call->service = a->route->service ? a->route->service->conf : NULL;
     call->path = a->path;
+    call->num_sent = a->num_sent;
+    call->num_prepared = a->request->fields.len;
+    call->server_port = a->listener_port;
     call->grpc = a->grpc;
     call->query = a->query;
     call->client_ip = client_of(a);

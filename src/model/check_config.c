@@ -43,8 +43,8 @@ static void check_termination(struct sp_builder *b, const struct sp_entity *e,
         refuse(b, e, "config", "message cannot be used with content_type or body");
     if (has_text(c->content_type) && !has_text(c->body))
         refuse(b, e, "config", "content_type requires a body");
-    if (c->echo)
-        refuse(b, e, "config.echo", "not supported");
+    if (c->echo && (has_text(c->content_type) || has_text(c->body)))
+        refuse(b, e, "config", "echo cannot be used with content_type and body");
 }
 
 /* What would be answered in another way than Kong answers it is refused; what only describes it is taken. */

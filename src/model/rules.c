@@ -247,7 +247,7 @@ static const struct sp_rule request_termination_config_rules[] = {
 
 static const struct sp_rule correlation_id_config_rules[] = {
     {"header_name", .check = sp_check_header_name, .says = "a header name"},
-    {"generator", .one_of = "uuid uuid#counter"},
+    {"generator", .one_of = "tracker uuid uuid#counter"},
 };
 
 static const struct sp_rule request_size_limiting_config_rules[] = {

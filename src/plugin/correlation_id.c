@@ -2,9 +2,11 @@
 #include "plugin/kinds.h"
 #include "plugin/memo.h"
 
+enum generator { UUID, COUNTER, TRACKER }; /* COUNTER: one UUID for each worker, and a number */
+
 struct correlation_id {
     struct sp_str header;
-    bool counter; /* "uuid#counter": one UUID for each worker, and a number */
+    enum generator generator;
     bool echo;
 };
 
@@ -16,18 +18,34 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
     struct correlation_id *out = SP_NEW(a, struct correlation_id);
     *instance = out;
     out->header = sp_arena_dup(a, sp_str_z(c->header_name));
-    out->counter = strcmp(c->generator, "uuid#counter") == 0;
     out->echo = c->echo_downstream;
     if (!sp_token_valid(out->header))
         return sp_fail(err, SP_E_INVALID, "config.header_name: not a header field name");
-    if (!out->counter && strcmp(c->generator, "uuid") != 0)
-        return sp_fail(err, SP_E_INVALID, "config.generator: expected one of: uuid, uuid#counter");
-    return sp_ok();
+    static const char *const words[] = {[UUID] = "uuid", [COUNTER] = "uuid#counter", [TRACKER] = "tracker"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(c->generator, words[i]) == 0) {
+            out->generator = (enum generator)i;
+            return sp_ok();
+        }
+    return sp_fail(err, SP_E_INVALID, "config.generator: expected one of: tracker, uuid, uuid#counter");
+}
+
+/* Kong's: address, port and worker of ours, connection, request on it, time. */
+static struct sp_str make_tracker(const struct dp_call *call)
+{
+    struct dp_place at = {.ip = "0.0.0.0"};
+    if (call->locate)
+        call->locate(call, &at);
+    return sp_arena_printf(call->arena, "%s-%u-%d-%llu-%llu-%lld.%03d", at.ip, at.port, at.worker,
+                           (unsigned long long)at.connection, (unsigned long long)at.request, (long long)at.ms / 1000,
+                           (int)(at.ms % 1000));
 }
 
 static struct sp_str make_id(const struct correlation_id *i, struct dp_call *call)
 {
-    if (i->counter)
+    if (i->generator == TRACKER)
+        return make_tracker(call);
+    if (i->generator == COUNTER)
         return sp_arena_printf(call->arena, "%s#%llu", dp_worker_uuid(call->cache),
                                (unsigned long long)dp_worker_sequence(call->cache));
     char *uuid = sp_arena_alloc_raw(call->arena, 37);

@@ -70,6 +70,16 @@ struct dp_passwords;
 enum { DP_BODY_MAX = 65536 };
 enum dp_body_state { DP_BODY_UNREAD, DP_BODY_WHOLE, DP_BODY_TOO_LARGE };
 
+struct dp_call;
+struct dp_place { /* where and when a request is served */
+    char ip[64];  /* of ours, that the client has connected to */
+    uint16_t port;
+    int worker;          /* the kernel's number of the thread */
+    uint64_t connection; /* of all of this worker's, counted from 1 */
+    uint64_t request;    /* of all on this connection, counted from 1 */
+    int64_t ms;          /* since 1970 */
+};
+
 enum dp_client_verify { DP_VERIFY_UNSET, DP_VERIFY_NONE, DP_VERIFY_SUCCESS, DP_VERIFY_FAILED };
 
 struct dp_trace; /* plugin/trace.h */
@@ -86,7 +96,10 @@ struct dp_call {
     struct dp_passwords *passwords;   /* NULL: only where no plugin asks for passwords */
     struct sp_request_head *request;  /* what the client sent, hop-by-hop fields removed; plugins change it */
     const struct sp_peer *peer;       /* NULL: not TLS */
+    uint32_t num_sent, num_prepared;  /* its fields: first what the client sent, up to the second what the proxy added */
     const char *request_id;           /* 32 hex digits */
+    uint16_t server_port;             /* that the client has connected to */
+    void (*locate)(const struct dp_call *call, struct dp_place *out); /* costs something; NULL: nowhere */
     struct sp_str ws;                 /* workspace of the matched route */
     const Sallyport__V1__Route *route;
     const Sallyport__V1__Service *service; /* NULL: the route has none */

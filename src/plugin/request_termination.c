@@ -1,9 +1,13 @@
 /* request-termination: answers instead of the upstream. Often put on an anonymous consumer, to forbid what fell
  * through. */
 #include "base/json.h"
+#include "plugin/body.h"
+#include "plugin/echo.h"
 #include "plugin/kinds.h"
 #include "plugin/query.h"
 #include "plugin/trace.h"
+
+static const struct sp_str json_type = {"application/json; charset=utf-8", 31};
 
 struct request_termination {
     unsigned status;
@@ -11,6 +15,7 @@ struct request_termination {
     struct sp_str body;         /* of any request but gRPC's; empty: an answer without one */
     struct sp_str content_type; /* empty: none is told */
     struct sp_str trigger;
+    bool echo; /* the body is a copy of the request */
 };
 
 /* Kong's own, for want of a message: other statuses are answered with an empty body. */
@@ -64,7 +69,7 @@ static void read_answer(struct sp_arena *a, const Sallyport__V1__RequestTerminat
     out->message = has_text(c->message) ? sp_arena_strdup(a, c->message) : standard_message(out->status);
     if (out->message) {
         out->body = as_json(a, out->message);
-        out->content_type = SP_STR("application/json; charset=utf-8");
+        out->content_type = json_type;
     }
 }
 
@@ -75,14 +80,15 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
     const Sallyport__V1__RequestTerminationConfig *c = p->request_termination;
     if (c->status_code < 200 || c->status_code > 599)
         return sp_fail(err, SP_E_INVALID, "config.status_code: expected 200 to 599");
-    if (c->echo)
-        return sp_fail(err, SP_E_INVALID, "config.echo: not supported");
     if (has_text(c->message) && (has_text(c->body) || has_text(c->content_type)))
         return sp_fail(err, SP_E_INVALID, "config.message: cannot be used with content_type or body");
     if (has_text(c->content_type) && !has_text(c->body))
         return sp_fail(err, SP_E_INVALID, "config.content_type: content_type requires a body");
+    if (c->echo && has_text(c->body))
+        return sp_fail(err, SP_E_INVALID, "config.echo: cannot be used with content_type and body");
     struct request_termination *out = SP_NEW(a, struct request_termination);
     *instance = out;
+    out->echo = c->echo;
     read_answer(a, c, out);
     out->trigger = sp_arena_dup(a, sp_str_z(c->trigger));
     if (!sp_field_value_valid(out->content_type))
@@ -102,9 +108,12 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
     const struct request_termination *t = instance;
     if (!is_triggered(t, call))
         return dp_skip(call, "the request does not carry its trigger");
+    struct sp_str body;
+    if (t->echo && !dp_body_read(call, &body))
+        return DP_PAUSE;
     call->reply_as_is = true;
-    call->reply_body = t->body;
-    call->reply_content_type = t->content_type;
+    call->reply_body = t->echo ? dp_echo(call, t->message) : t->body;
+    call->reply_content_type = t->echo ? json_type : t->content_type;
     return dp_reply(call, t->status, t->message);
 }
 

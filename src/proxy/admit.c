@@ -3,6 +3,9 @@
 #include "proxy/exchange.h"
 #include "proxy/life.h"
 
+#include <time.h>
+#include <unistd.h>
+
 static struct dp_admission admission(struct dp_exchange *x)
 {
     const struct dp_conn *c = x->conn;
@@ -30,6 +33,25 @@ static void reply_refusal(struct dp_exchange *x, const struct dp_admission *a)
     dp_exchange_reply(x, a->status, a->message);
 }
 
+static void locate(const struct dp_call *call, struct dp_place *out)
+{
+    const struct dp_exchange *x = (const struct dp_exchange *)(const void *)call; /* its first member */
+    static _Thread_local int thread;
+    struct sp_address address;
+    struct sp_error err;
+    struct timespec now;
+    if (!thread)
+        thread = (int)gettid();
+    clock_gettime(CLOCK_REALTIME, &now);
+    *out = (struct dp_place){.port = call->server_port,
+                             .worker = thread,
+                             .connection = x->conn->number,
+                             .request = x->number,
+                             .ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000};
+    if (!sp_failed(sp_local_address(x->conn->watch.fd, &address, &err)))
+        sp_address_ip(&address, out->ip);
+}
+
 static void fill_call(struct dp_exchange *x, const struct dp_admission *a)
 {
     struct dp_call *call = &x->call;
@@ -40,6 +62,7 @@ static void fill_call(struct dp_exchange *x, const struct dp_admission *a)
     call->revocations = x->worker->revocations;
     call->passwords = x->worker->passwords;
     call->resume = dp_exchange_resume;
+    call->locate = locate;
     call->body_state = x->request_done ? DP_BODY_WHOLE : DP_BODY_UNREAD;
 }
 

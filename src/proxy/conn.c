@@ -40,6 +40,7 @@ static void link_conn(struct dp_worker *w, struct dp_conn *c)
     w->conns = c;
     w->num_conns++;
     dp_count(&w->counters.connections_total, 1);
+    c->number = dp_counter_get(&w->counters.connections_total);
     dp_count(&w->counters.connections_active, 1);
 }
 

@@ -48,6 +48,7 @@ struct dp_conn {
     char told_ip[SP_ADDRESS_TEXT]; /* whom the PROXY header of a trusted peer names; else empty */
     const char *ip;                /* the client's, as far as the connection knows: one of the two */
     uint8_t state;                 /* enum dp_conn_state */
+    uint64_t number, requests;     /* of all of this worker's, counted from 1; begun on it so far */
     int64_t not_after; /* wall seconds: the client certificate's end, which the connection does not outlive; 0: none */
     bool read_paused, close_after_flush, close_notified, linger, trusted;
     /* life.c */

@@ -284,6 +284,7 @@ void dp_exchange_start(struct dp_exchange *x, bool end)
 {
     struct dp_worker *w = x->worker;
     x->counted = true;
+    x->number = ++x->conn->requests;
     dp_count(&w->counters.requests_total, 1);
     dp_count(&w->counters.requests_active, 1);
     x->request_done = end;

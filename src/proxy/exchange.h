@@ -46,7 +46,8 @@ struct dp_exchange {
     bool response_ended;                    /* h2: END_STREAM is sent or on its way */
     bool keep, down_chunked, ends_by_close; /* h1: the connection goes on afterwards; how the body is framed */
     uint32_t tries;
-    size_t up_head; /* bytes of the request head in the upstream's buffer */
+    uint64_t number; /* among the requests of its connection, counted from 1 */
+    size_t up_head;  /* bytes of the request head in the upstream's buffer */
     unsigned status;
     uint64_t started_ms, forwarded_ms, answered_ms; /* loop time */
     uint64_t uncredited;                            /* request body bytes that wait upstream */

@@ -1,9 +1,9 @@
 """What clients see of the plugins and of errors, byte for byte as Kong answers."""
-import json
+import re
 
 import pytest
 
-from sallytest.clients import curl
+from sallytest.clients import curl, open_tls, read_answer
 from sallytest.config import document, route, service
 
 JSON = "application/json; charset=utf-8"
@@ -36,6 +36,9 @@ def proxy(pki, shared_echo, module_sallyport):
         on("empty.test", plugin(stop, status_code=204)),
         on("address.test", plugin("ip-restriction", deny=["127.0.0.1"], message="go <b>home</b>")),
         on("chunks.test", plugin("request-size-limiting", allowed_payload_size=4, size_unit="bytes", require_content_length=True)),
+        on("echo.test", plugin(stop, echo=True, status_code=404)),
+        on("debug.test", plugin(stop, echo=True, status_code=200, trigger="gimme-an-echo", message="here you are")),
+        on("traced.test", plugin("correlation-id", generator="tracker", echo_downstream=True)),
         on("moved.test", protocols=["https"], https_redirect_status_code=308),
     ]
     return module_sallyport(document(pki, service("app", shared_echo.url, *routes)))
@@ -121,3 +124,65 @@ def test_a_length_is_demanded_but_not_of_chunks(proxy, tmp_path):
     assert (answer.status, answer.json()["message"]) == (413, "Request size limit exceeded")
     answer = ask(proxy, "chunks.test", "-d", "12345", "-H", "Expect: 100-continue", http2=False)
     assert (answer.status, answer.json()["message"]) == (417, "Request size limit exceeded")
+
+
+# --- copies of requests ---
+
+@pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
+@pytest.mark.parametrize("options", [[], ["-H", "Expect: 100-continue"]], ids=["plain", "expect"])
+def test_an_echo(proxy, http2, options):
+    answer = ask(proxy, "echo.test", "-d", "cool body", "-H", "X-A: 1", "-H", "Content-Type: text/plain", *options,
+                 path="/status/../200?hello=there&x&hello=you", http2=http2)
+    copy = answer.json()
+    assert (answer.status, answer.header("content-type"), copy["message"]) == (404, JSON, "Not found")
+    request = copy["request"]
+    assert request["headers"].pop("user-agent").startswith("curl/")
+    request["headers"].pop("expect", None)
+    assert request == {
+        "scheme": "https", "host": "echo.test", "port": proxy.port, "method": "POST", "path": "/200", "raw_body": "cool body",
+        "query": {"hello": ["there", "you"], "x": True},
+        "headers": {"host": "echo.test", "accept": "*/*", "x-a": "1", "content-type": "text/plain", "content-length": "9"}}
+    assert copy["matched_route"]["hosts"] == ["echo.test"] and copy["matched_service"]["name"] == "app"
+    assert copy["kong"]["worker_pid"] > 0 and copy["kong"]["hostname"]
+
+
+def test_an_echo_of_forms_and_json(proxy):
+    def body(kind, text):
+        return ask(proxy, "echo.test", "-d", text, "-H", f"Content-Type: {kind}").json()["request"].get("body")
+    assert body("application/json", '{"a": [1, null]}') == {"a": [1, None]}
+    assert body("application/x-www-form-urlencoded", "a=%31&b") == {"a": "1", "b": True}
+    assert body("application/json", "{") is None
+
+
+def test_an_echo_of_a_body_that_is_too_large(proxy, tmp_path):
+    (tmp_path / "large").write_bytes(b"x" * 200000)
+    request = ask(proxy, "echo.test", "--data-binary", f"@{tmp_path / 'large'}", "-H", "Expect:", http2=False).json()["request"]
+    assert "raw_body" not in request and request["headers"]["content-length"] == "200000"
+
+
+def test_an_echo_for_those_who_ask(proxy, echo):
+    assert ask(proxy, "debug.test").json()["method"] == "GET" and len(echo.seen) == 1
+    for answer in (ask(proxy, "debug.test", "-H", "Gimme-An-Echo: 1"), ask(proxy, "debug.test", path="/?gimme-an-echo")):
+        assert (answer.status, answer.json()["message"]) == (200, "here you are")
+    assert len(echo.seen) == 1
+    answer = ask(proxy, "debug.test", "-X", "POST", "-H", "Gimme-An-Echo: 1", "-H", "Content-Type: application/grpc", http2=True)
+    assert (answer.header("grpc-status"), answer.header("grpc-message"), answer.body) == ("0", "here you are", b"")
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
+def test_a_tracker_names_connection_and_request(proxy, http2):
+    answer = ask(proxy, "traced.test", http2=http2)
+    name = answer.header("kong-request-id")
+    assert answer.upstream_header("kong-request-id") == [name]
+    address, port, worker, connection, request, when = name.split("-")
+    assert (address, int(port), request) == ("127.0.0.1", proxy.port, "1")
+    assert int(worker) > 0 and int(connection) > 0 and re.fullmatch(r"\d{10}\.\d{3}", when)
+
+
+def test_a_tracker_counts_requests_of_a_connection(proxy):
+    with open_tls(proxy.port, "traced.test") as connection:
+        stream, names = connection.makefile("rb"), []
+        for _ in range(3):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: traced.test\r\n\r\n")
+            names.append(read_answer(stream).headers["kong-request-id"].split("-"))
+    assert [n[4] for n in names] == ["1", "2", "3"] and len({tuple(n[:4]) for n in names}) == 1

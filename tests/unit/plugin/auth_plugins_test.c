@@ -190,6 +190,66 @@ static void request_termination(void **state)
     assert_true(refuses(l, &dp_request_termination, &c, "config.status_code"));
 }
 
+/* Without what differs from machine to machine. */
+static const char *echoed(struct request *r, const void *i)
+{
+    assert_int_equal(dp_request_termination.access(i, &r->call), DP_REPLY);
+    const char *at = strstr(sp_arena_dup(r->arena, r->call.reply_body).p, "\"request\":");
+    assert_non_null(at);
+    return at;
+}
+
+static void termination_echoes(void **state)
+{
+    struct lab *l = *state;
+    Sallyport__V1__RequestTerminationConfig c = SALLYPORT__V1__REQUEST_TERMINATION_CONFIG__INIT;
+    c.echo = true;
+    c.status_code = 404;
+    const void *i = ready(l, &dp_request_termination, &c);
+    Sallyport__V1__Route route = SALLYPORT__V1__ROUTE__INIT;
+    route.name = (char *)"r";
+    route.n_hosts = words(words_a, "a.test", NULL);
+    route.hosts = words_a;
+    struct request *r = with_method(l, "POST");
+    client_sends(r, "X-Twice", "1");
+    client_sends(r, "Connection", "close");
+    client_sends(r, "x-twice", "2");
+    client_sends(r, "x-trace", "old");
+    r->head.fields.v[1].removed = true; /* hop by hop: the client sent it all the same */
+    r->call.num_sent = r->head.fields.len;
+    client_sends(r, "Via", "ours");
+    r->call.num_prepared = r->head.fields.len;
+    r->head.fields.v[3].removed = true;
+    client_sends(r, "X-Trace", "new");
+    r->head.authority = SP_STR("A.test:8443");
+    r->head.has_length = true;
+    r->head.content_length = 10;
+    r->call.query = SP_STR("?a=1&b&a=%32&c=");
+    r->call.path = SP_STR("/p");
+    r->call.server_port = 8443;
+    r->call.route = &route;
+    assert_int_equal(dp_request_termination.access(i, &r->call), DP_PAUSE); /* the body is part of it */
+    assert_true(r->call.wants_body);
+    r->call.body_state = DP_BODY_WHOLE;
+    r->call.body = SP_STR("not \"json\"");
+    assert_string_equal(
+        echoed(r, i),
+        "\"request\":{\"scheme\":\"https\",\"host\":\"a.test\",\"port\":8443,\"headers\":{\"host\":\"A.test:8443\","
+        "\"x-twice\":[\"1\",\"2\"],\"connection\":\"close\",\"x-trace\":\"new\",\"content-length\":\"10\"},"
+        "\"query\":{\"a\":[\"1\",\"2\"],\"b\":true,\"c\":\"\"},\"raw_body\":\"not \\\"json\\\"\",\"method\":\"POST\","
+        "\"path\":\"/p\"},\"matched_route\":{\"name\":\"r\",\"hosts\":[\"a.test\"],\"strip_path\":true,"
+        "\"preserve_host\":false,\"path_handling\":\"v0\",\"regex_priority\":0,\"https_redirect_status_code\":426}}");
+    assert_string_equal(r->call.reply_message, "Not found");
+    sp_fields_add(&r->head.fields, r->arena, SP_FIELD_CONTENT_TYPE, SP_STR("Content-Type"), SP_STR("application/json"));
+    r->call.body = SP_STR("[1, {}]");
+    assert_non_null(strstr(echoed(r, i), "\"body\":[1, {}],\"raw_body\":\"[1, {}]\""));
+    r->call.body_state = DP_BODY_TOO_LARGE;
+    assert_null(strstr(echoed(r, i), "body"));
+    request_free(r);
+    c.body = (char *)"b";
+    assert_true(refuses(l, &dp_request_termination, &c, "config.echo"));
+}
+
 static void request_size_limiting(void **state)
 {
     struct lab *l = *state;
@@ -229,6 +289,13 @@ static void request_size_limiting(void **state)
     assert_true(refuses(l, &dp_request_size_limiting, &c, "config.allowed_payload_size"));
 }
 
+static void somewhere(const struct dp_call *call, struct dp_place *out)
+{
+    (void)call;
+    *out = (struct dp_place){
+        .ip = "10.0.0.7", .port = 8443, .worker = 4711, .connection = 12, .request = 3, .ms = LAB_NOW * 1000 + 42};
+}
+
 static void correlation_id(void **state)
 {
     struct lab *l = *state;
@@ -265,6 +332,12 @@ static void correlation_id(void **state)
     assert_true(sp_str_eq(r->call.response_fields.v[0].value, SP_STR("mine")));
     request_free(r);
     c.generator = (char *)"tracker";
+    r = with_method(l, "GET");
+    r->call.locate = somewhere;
+    dp_correlation_id.access(ready(l, &dp_correlation_id, &c), &r->call);
+    assert_string_equal(sent(r, "X-Trace"), "10.0.0.7-8443-4711-12-3-1830297600.042");
+    request_free(r);
+    c.generator = (char *)"moon";
     assert_true(refuses(l, &dp_correlation_id, &c, "config.generator"));
     c.header_name = (char *)"a b";
     assert_true(refuses(l, &dp_correlation_id, &c, "config.header_name"));
@@ -582,6 +655,7 @@ int main(void)
         TEST(networks),
         TEST(ip_restriction),
         TEST(request_termination),
+        TEST(termination_echoes),
         TEST(request_size_limiting),
         TEST(rate_limiting),
         TEST(rate_limiting_settings),
