@@ -235,6 +235,7 @@ enum dp_verdict dp_chain_resume(const struct dp_chain *c, struct dp_call *call, 
         if (v != DP_NEXT)
             return v;
     }
+    dp_identity_settle(call);
     return DP_NEXT;
 }
 

@@ -40,6 +40,28 @@ void dp_identity_clear(struct sp_fields *f)
     }
 }
 
+bool dp_identity_allows_trailer(const struct dp_call *call, struct sp_str name)
+{
+    for (size_t i = 0; i < call->num_own_names; i++)
+        if (sp_field_name_same(call->own_names[i], name))
+            return false;
+    return !dp_identity_is_managed(name);
+}
+
+void dp_identity_settle(struct dp_call *call)
+{
+    static const struct sp_str names[] = {{"Client-Cert", 11}, {"Client-Cert-Chain", 17}};
+    struct sp_fields *f = &call->request->fields;
+    if (call->peer_trusted || call->tells_certificate)
+        return;
+    for (uint32_t i = 0; i < f->len; i++) {
+        struct sp_field *field = &f->v[i];
+        for (int n = 0; n < 2; n++)
+            if (field->name.len == names[n].len && sp_field_name_same(field->name, names[n]))
+                field->removed = true;
+    }
+}
+
 static void add(struct dp_call *call, int which, struct sp_str value)
 {
     if (value.len && sp_field_value_valid(value)) /* a name that is no field value is not sent, rather than broken up */

@@ -11,6 +11,10 @@ void dp_identity_publish(struct dp_call *call, struct sp_str cert_dn, struct sp_
 /* Removes every managed field in every spelling. */
 void dp_identity_clear(struct sp_fields *f);
 
+/* When the last plugin has let a request pass: the fields of RFC 9440 are sent where the connection brought a verified
+ * certificate and tls-metadata-headers tells of it, and otherwise by nobody but a trusted peer. */
+void dp_identity_settle(struct dp_call *call);
+
 /* Why a plugin with `anonymous` does nothing, for dp_skip. */
 extern const char dp_already_authenticated[];
 

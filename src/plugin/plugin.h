@@ -124,6 +124,9 @@ struct dp_call {
     enum dp_client_verify client_verify;
     const char *client_verify_reason; /* constant */
     int64_t accepted_until; /* the certificate of the connection itself was accepted, and is until then while the configuration stays (wall seconds); 0: it was not */
+    bool tells_certificate;           /* what stands under the names of RFC 9440 is ours */
+    const struct sp_str *own_names;   /* fields that a plugin alone may write, so not the client's trailers */
+    size_t num_own_names;
 
     /* set by a plugin that answers */
     unsigned reply_status;
@@ -164,5 +167,7 @@ extern const struct dp_plugin_kind *const dp_plugin_kinds[]; /* NULL-terminated 
 
 /* Fields that tell the upstream who the client is: no client may bring them, in a head (plugins see to that) or in trailers. */
 bool dp_identity_is_managed(struct sp_str field_name);
+/* May a trailer of this name go to the upstream, after what plugins said of the request? */
+bool dp_identity_allows_trailer(const struct dp_call *call, struct sp_str field_name);
 /* Fills the reply of a call. Returns DP_REPLY. */
 enum dp_verdict dp_reply(struct dp_call *call, unsigned status, const char *message);

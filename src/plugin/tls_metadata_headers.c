@@ -110,13 +110,18 @@ static void add(struct dp_call *call, struct sp_str name, struct sp_str value)
 static enum dp_verdict access(const void *instance, struct dp_call *call)
 {
     const struct metadata *m = instance;
-    if (!m->inject)
-        return dp_skip(call, "inject_client_cert_details is off");
+    if (!m->inject && call->peer_trusted) /* whatever stands in front tells of its certificates */
+        return dp_skip(call, "inject_client_cert_details is off, and a trusted peer may speak");
+    call->own_names = m->names;
+    call->num_own_names = NUM_FIELDS;
     struct sp_fields *fields = &call->request->fields;
     for (size_t i = 0; i < NUM_FIELDS; i++)
         sp_fields_remove(fields, m->names[i]);
     sp_fields_remove(fields, client_cert); /* whatever the format: RFC 9440 names are spoken for */
     sp_fields_remove(fields, client_cert_chain);
+    call->tells_certificate = true;
+    if (!m->inject)
+        return dp_skip(call, "inject_client_cert_details is off");
     if (!call->peer || call->peer->num_chain == 0) {
         dp_reason(call, SP_DEBUG, "no_client_certificate", "tls-metadata-headers", "no certificate on the connection");
         return DP_NEXT;
@@ -124,14 +129,14 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
     const struct texts *t = dp_memo_find(call->cache, m, call->peer->digest);
     if (!t) {
         struct sp_arena *keep;
-        bool proven = call->client_verify == DP_VERIFY_SUCCESS;
+        bool proven = call->accepted_until != 0;
         struct texts *made = dp_memo_put(call->cache, m, call->peer->digest, proven, sizeof *made, &keep);
         describe(call->peer, keep, made);
         t = made;
     }
     for (size_t i = 0; i < NUM_FIELDS; i++)
         add(call, m->names[i], t->v[i]);
-    if (m->rfc9440 && call->client_verify == DP_VERIFY_SUCCESS) { /* RFC 9440 section 2.4: of verified ones only */
+    if (m->rfc9440 && call->accepted_until) { /* RFC 9440 section 2.4: of verified ones only */
         add(call, client_cert, t->cert_bytes);
         add(call, client_cert_chain, t->chain_bytes);
     }

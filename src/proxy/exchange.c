@@ -393,7 +393,7 @@ static struct sp_fields allowed_trailers(struct dp_exchange *x, const struct sp_
     struct sp_fields out = {0};
     for (uint32_t i = 0; trailers && i < trailers->len; i++) {
         const struct sp_field *f = &trailers->v[i];
-        if (!f->removed && !dp_identity_is_managed(f->name))
+        if (!f->removed && dp_identity_allows_trailer(&x->call, f->name))
             sp_fields_add(&out, x->arena, f->id, f->name, f->value);
     }
     return out;

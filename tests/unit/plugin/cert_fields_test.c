@@ -394,13 +394,114 @@ static void metadata_as_rfc9440(void **state)
         struct request *r = request_new(l, CHAIN(&leaf, &l->inter));
         forge(r);
         client_sends(r, "x_my_cert", "forged");
-        r->call.client_verify = verified ? DP_VERIFY_SUCCESS : DP_VERIFY_FAILED;
+        r->call.client_verify = DP_VERIFY_SUCCESS; /* also of a certificate in a field */
+        r->call.accepted_until = verified ? LAB_NOW + 1 : 0;
         dp_tls_metadata_headers.access(i, &r->call);
         assert_string_equal(sent(r, "Client-Cert"),
                             verified ? sp_arena_printf(l->arena, ":%s:", base64(l, leaf.der)).p : "");
         assert_string_equal(sent(r, "Client-Cert-Chain"),
                             verified ? sp_arena_printf(l->arena, ":%s:", base64(l, l->inter.der)).p : "");
         assert_string_equal(sent(r, "X-My-Cert"), percent(l, leaf.pem));
+        request_free(r);
+    }
+}
+
+static void add_plugin(struct lab *l, int config_case, void *config)
+{
+    Sallyport__V1__Plugin *p = SP_NEW(l->arena, Sallyport__V1__Plugin);
+    sallyport__v1__plugin__init(p);
+    p->config_case = (Sallyport__V1__Plugin__ConfigCase)config_case;
+    p->mtls_auth = config; /* the union's members are pointers all */
+    struct sp_error err;
+    if (sp_failed(dp_directory_add_plugin(l->directory, p, &err)))
+        fail_msg("%s", err.text);
+}
+
+static struct request *through(struct lab *l, struct request *r, bool trusted)
+{
+    Sallyport__V1__Route route = SALLYPORT__V1__ROUTE__INIT;
+    client_sends(r, "Client-Cert", ":Zm9yZ2Vk:");
+    client_sends(r, "client_cert_chain", ":Zm9yZ2Vk:");
+    r->call.peer_trusted = trusted;
+    assert_int_equal(dp_chain_access(dp_chain_compile(l->arena, l->directory, &route, NULL), &r->call, true), DP_NEXT);
+    return r;
+}
+
+/* RFC 9440 section 4: whoever does not come over a verified connection does not bring these fields. */
+static void rfc9440_fields_are_nobodys(void **state)
+{
+    struct lab *l = *state;
+    struct request *r = through(l, request_new(l, NULL), false);
+    assert_int_equal(live(r), 0);
+    request_free(r);
+    r = through(l, request_new(l, NULL), true);
+    assert_int_equal(live(r), 2);
+    request_free(r);
+
+    add_consumer(l, (struct person){.id = "c1", .username = "alice"});
+    struct issued alice = issue(l, (struct leaf){.cn = "alice"}, &l->ca),
+                  other = issue(l, (struct leaf){.cn = "eve"}, &l->other_ca);
+    Sallyport__V1__HeaderCertAuthConfig h = SALLYPORT__V1__HEADER_CERT_AUTH_CONFIG__INIT;
+    h.n_ca_certificates = 1;
+    h.ca_certificates = cas;
+    h.certificate_header_name = (char *)"X-Cert";
+    h.certificate_header_format = (char *)"base64_encoded";
+    h.revocation_check_mode = (char *)"SKIP";
+    Sallyport__V1__TlsMetadataHeadersConfig c = metadata_config();
+    c.format = (char *)"rfc9440";
+    add_plugin(l, SALLYPORT__V1__PLUGIN__CONFIG_HEADER_CERT_AUTH, &h);
+    add_plugin(l, SALLYPORT__V1__PLUGIN__CONFIG_TLS_METADATA_HEADERS, &c);
+    r = request_new(l, CHAIN(&other)); /* the field's certificate is verified, the connection's is not */
+    client_sends(r, "X-Cert", base64(l, alice.der));
+    through(l, r, true);
+    assert_int_equal(r->call.client_verify, DP_VERIFY_SUCCESS);
+    assert_string_equal(sent(r, "Client-Cert"), "");
+    assert_string_equal(sent(r, "Client-Cert-Chain"), "");
+    request_free(r);
+
+    Sallyport__V1__MtlsAuthConfig m = SALLYPORT__V1__MTLS_AUTH_CONFIG__INIT;
+    m.n_ca_certificates = 1;
+    m.ca_certificates = cas;
+    m.revocation_check_mode = (char *)"SKIP";
+    add_plugin(l, SALLYPORT__V1__PLUGIN__CONFIG_MTLS_AUTH, &m);
+    r = request_new(l, CHAIN(&alice));
+    client_sends(r, "X-Cert", base64(l, alice.der));
+    through(l, r, true);
+    assert_string_equal(sent(r, "Client-Cert"), sp_arena_printf(l->arena, ":%s:", base64(l, alice.der)).p);
+    request_free(r);
+}
+
+/* Also a name that the config has made up, and one of RFC 9440 that it uses itself. */
+static void names_of_the_config_are_ours(void **state)
+{
+    struct lab *l = *state;
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice"}, &l->ca);
+    Sallyport__V1__TlsMetadataHeadersConfig c = metadata_config();
+    c.client_cert_header_name = (char *)"Client-Cert";
+    c.client_serial_header_name = (char *)"My-Serial";
+    add_plugin(l, SALLYPORT__V1__PLUGIN__CONFIG_TLS_METADATA_HEADERS, &c);
+    struct request *r = through(l, request_new(l, CHAIN(&leaf)), false);
+    assert_string_equal(sent(r, "Client-Cert"), percent(l, leaf.pem));
+    assert_false(dp_identity_allows_trailer(&r->call, SP_STR("my_serial")));
+    assert_false(dp_identity_allows_trailer(&r->call, SP_STR("X-Consumer-ID")));
+    assert_true(dp_identity_allows_trailer(&r->call, SP_STR("My-Sum")));
+    request_free(r);
+}
+
+/* Off: nothing is added, and no client tells in its place. */
+static void metadata_turned_off(void **state)
+{
+    struct lab *l = *state;
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice"}, &l->ca);
+    Sallyport__V1__TlsMetadataHeadersConfig c = metadata_config();
+    c.inject_client_cert_details = false;
+    const void *i = ready(l, &dp_tls_metadata_headers, &c);
+    for (int trusted = 0; trusted < 2; trusted++) {
+        struct request *r = request_new(l, CHAIN(&leaf));
+        client_sends(r, "X-Client-Cert", "somebody's");
+        r->call.peer_trusted = trusted;
+        dp_tls_metadata_headers.access(i, &r->call);
+        assert_int_equal(live(r), trusted);
         request_free(r);
     }
 }
@@ -426,6 +527,9 @@ int main(void)
         TEST(only_from_trusted_peers), TEST(garbage),     TEST(garbage_may_be_an_error), TEST(dialects),
         TEST(pipeline_is_the_same),    TEST(bad_configs), TEST(metadata_of_a_chain),     TEST(metadata_of_nothing),
         TEST(metadata_as_rfc9440),
+        TEST(rfc9440_fields_are_nobodys),
+        TEST(names_of_the_config_are_ours),
+        TEST(metadata_turned_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
