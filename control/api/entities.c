@@ -53,7 +53,7 @@ struct filter {
     enum sp_entity_kind kind;
     const char *field; /* NULL: no parent */
     struct sp_str parent;
-    const struct sp_entity *group; /* only its members */
+    const struct sp_entity *group, *member; /* only its members; only groups that it is in */
     struct sp_str tags[8];
     size_t num_tags;
     bool any_tag;
@@ -103,6 +103,8 @@ static bool matches(const struct cp_call *c, const struct filter *f, const struc
     if (f->field && !sp_str_eq(cp_reference_of(e, f->field), f->parent))
         return false;
     if (f->group && !is_member(f->group, e))
+        return false;
+    if (f->member && !is_member(e, f->member))
         return false;
     return f->custom_id.len == 0 || sp_str_eq(sp_msg_string(e->message, "custom_id"), f->custom_id);
 }
@@ -234,6 +236,11 @@ static bool is_group_members(const struct sp_entity *parent, const struct sp_ent
     return parent->kind == SP_CONSUMER_GROUPS && child->kind == SP_CONSUMERS;
 }
 
+static bool is_groups_of_member(const struct sp_entity *parent, const struct sp_entity_info *child)
+{
+    return parent->kind == SP_CONSUMERS && child->kind == SP_CONSUMER_GROUPS;
+}
+
 static void below(struct cp_call *c, const struct sp_entity *parent)
 {
     const struct sp_entity_info *child = cp_child_kind(c->segments[2]);
@@ -245,13 +252,14 @@ static void below(struct cp_call *c, const struct sp_entity *parent)
             return;
         }
     const char *field = child ? cp_parent_field(child, parent->kind) : NULL;
-    bool members = child && is_group_members(parent, child);
-    if (!field && !members) {
+    bool members = child && is_group_members(parent, child), groups = child && is_groups_of_member(parent, child);
+    if (!field && !members && !groups) {
         cp_reply_not_found(c);
         return;
     }
-    struct filter f = {.kind = child->kind, .field = members ? NULL : field, .parent = parent->id};
+    struct filter f = {.kind = child->kind, .field = members || groups ? NULL : field, .parent = parent->id};
     f.group = members ? parent : NULL;
+    f.member = groups ? parent : NULL;
     if (c->num_segments == 3) {
         reply_list(c, &f);
         return;

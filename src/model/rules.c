@@ -274,7 +274,8 @@ static const struct sp_rule rate_limiting_config_rules[] = {
 static const struct sp_rule redis_config_rules[] = {
     {"port", .bounded = true, .min = 0, .max = 65535},
     {"timeout", .bounded = true, .min = 0, .max = TIMEOUT_MAX},
-    {"password", .secret = true},
+    {"username", .referenceable = true},
+    {"password", .secret = true, .referenceable = true},
 };
 
 #define ROWS(desc, table)                                                                                              \

@@ -167,6 +167,20 @@ static void members_of_a_group(void **state)
     ask(f, "DELETE", "/consumer_groups/gold/consumers/bob", "", 204);
     ask(f, "DELETE", "/consumer_groups/gold/consumers/bob", "", 404);
     assert_int_equal(at(get(f, "/consumer_groups/gold/consumers", 200), "data")->num, 1);
+    says(get(f, "/consumer_groups/gold/consumers/alice", 200), "username", "alice");
+    get(f, "/consumer_groups/gold/consumers/bob", 404);
+    ask(f, "POST", "/consumer_groups/gold/plugins", "{\"name\":\"rate-limiting\",\"config\":{\"minute\":1}}", 201);
+    assert_int_equal(at(get(f, "/consumer_groups/gold/plugins", 200), "data")->num, 1);
+    g = get(f, "/consumer_groups/gold", 200); /* 4.4: the group, its consumers, its plugins */
+    says(at(g, "consumer_group"), "name", "gold");
+    says(at(g, "consumers")->items[0], "username", "alice");
+    says(at(g, "plugins")->items[0], "name", "rate-limiting");
+    g = get(f, "/consumers/alice/consumer_groups", 200);
+    assert_int_equal(at(g, "data")->num, 1);
+    says(at(g, "data")->items[0], "name", "gold");
+    says(get(f, "/consumers/alice/consumer_groups/gold", 200), "name", "gold");
+    assert_int_equal(at(get(f, "/consumers/bob/consumer_groups", 200), "data")->num, 0);
+    get(f, "/consumers/bob/consumer_groups/gold", 404);
     ask(f, "DELETE", "/consumers/alice", "", 204); /* and its membership */
     assert_int_equal(at(get(f, "/consumer_groups/gold", 200), "consumers")->num, 0);
 }
