@@ -2,18 +2,40 @@
 #include "base/json_scan.h"
 #include "plugin/query.h"
 
-enum dp_body_kind dp_body_kind(const struct sp_request_head *r)
+static bool begins(struct sp_str s, struct sp_str word) /* Kong looks at the beginning only, too */
 {
-    static const struct {
-        struct sp_str media;
-        enum dp_body_kind kind;
-    } kinds[] = {{{"application/x-www-form-urlencoded", 33}, DP_BODY_FORM}, {{"application/json", 16}, DP_BODY_JSON}};
+    return s.len >= word.len && sp_str_ieq(sp_str(s.p, word.len), word);
+}
+
+/* The value of a parameter; its quotes do not belong to it. Empty: it is not there. */
+static struct sp_str parameter(struct sp_str params, struct sp_str name)
+{
+    while (params.p) {
+        struct sp_str value = sp_str_trim(sp_str_split(&params, ';')), key = sp_str_split(&value, '=');
+        if (!value.p || !sp_str_ieq(sp_str_trim(key), name))
+            continue;
+        value = sp_str_trim(value);
+        bool quoted = value.len > 1 && value.p[0] == '"' && value.p[value.len - 1] == '"';
+        return quoted ? sp_str(value.p + 1, value.len - 2) : value;
+    }
+    return sp_str("", 0);
+}
+
+struct dp_body_type dp_body_type(struct sp_arena *a, const struct sp_request_head *r)
+{
     const struct sp_field *f = sp_fields_find_id(&r->fields, SP_FIELD_CONTENT_TYPE);
-    for (size_t i = 0; f && i < sizeof kinds / sizeof *kinds; i++)
-        if (f->value.len >= kinds[i].media.len &&
-            sp_str_ieq(sp_str(f->value.p, kinds[i].media.len), kinds[i].media)) /* Kong looks at the beginning too */
-            return kinds[i].kind;
-    return DP_BODY_OTHER;
+    struct dp_body_type t = {.kind = DP_BODY_OTHER};
+    struct sp_str boundary;
+    if (!f)
+        return t;
+    if (begins(f->value, SP_STR("application/x-www-form-urlencoded")))
+        t.kind = DP_BODY_FORM;
+    else if (begins(f->value, SP_STR("application/json")))
+        t.kind = DP_BODY_JSON;
+    else if (begins(f->value, SP_STR("multipart/form-data")) &&
+             (boundary = parameter(f->value, SP_STR("boundary"))).len)
+        t = (struct dp_body_type){DP_BODY_MULTIPART, sp_arena_printf(a, "--%.*s", SP_FMT(boundary))};
+    return t;
 }
 
 bool dp_body_read(struct dp_call *call, struct sp_str *body)
@@ -78,17 +100,105 @@ static struct sp_str without_in_json(struct sp_arena *a, struct sp_str body, str
     return sp_str(start, (size_t)(at - start));
 }
 
-size_t dp_body_find(struct sp_arena *a, enum dp_body_kind kind, struct sp_str body, struct sp_str name,
-                    struct sp_str *value)
+/* --- parts of a form (RFC 7578) --- */
+
+struct part {
+    struct sp_str all; /* from its boundary to the next one */
+    struct sp_str name, value;
+};
+
+static struct sp_str until(struct sp_str *rest, struct sp_str mark) /* as sp_str_split, with a longer separator */
 {
-    if (kind == DP_BODY_FORM)
-        return dp_arguments_find(a, body, name, value);
-    return kind == DP_BODY_JSON ? find_in_json(a, body, name, value) : 0;
+    const char *at = rest->len ? memmem(rest->p, rest->len, mark.p, mark.len) : NULL;
+    struct sp_str before = at ? sp_str(rest->p, (size_t)(at - rest->p)) : *rest;
+    *rest = at ? sp_str_skip(*rest, before.len + mark.len) : (struct sp_str){0};
+    return before;
 }
 
-struct sp_str dp_body_without(struct sp_arena *a, enum dp_body_kind kind, struct sp_str body, struct sp_str name)
+static struct sp_str name_of_part(struct sp_str head)
 {
-    if (kind == DP_BODY_FORM)
+    while (head.len) {
+        struct sp_str line = until(&head, SP_STR("\r\n"));
+        if (begins(line, SP_STR("content-disposition:")))
+            return parameter(line, SP_STR("name"));
+    }
+    return sp_str("", 0);
+}
+
+/* *rest stands at a boundary; what does not end at one is no part. */
+static bool next_part(struct sp_str *rest, struct sp_str boundary, struct part *out)
+{
+    struct sp_str s = *rest;
+    if (!sp_str_starts(s, boundary))
+        return false;
+    s = sp_str_skip(s, boundary.len);
+    if (!sp_str_starts(s, SP_STR("\r\n")))
+        return false;
+    const char *end = memmem(s.p, s.len, boundary.p, boundary.len);
+    while (end && (end - s.p < 2 || end[-1] != '\n' || end[-2] != '\r'))
+        end = memmem(end + 1, (size_t)(s.p + s.len - end - 1), boundary.p, boundary.len);
+    if (!end)
+        return false;
+    out->all = sp_str(rest->p, (size_t)(end - rest->p));
+    struct sp_str content = sp_str(s.p, (size_t)(end - s.p)), head = until(&content, SP_STR("\r\n\r\n"));
+    out->name = content.p ? name_of_part(head) : sp_str("", 0);
+    out->value = content.len >= 2 ? sp_str(content.p, content.len - 2) : sp_str("", 0);
+    *rest = sp_str_skip(*rest, out->all.len);
+    return true;
+}
+
+static size_t find_in_parts(struct sp_str body, struct sp_str boundary, struct sp_str name, struct sp_str *value)
+{
+    struct part p;
+    size_t num = 0;
+    while (next_part(&body, boundary, &p))
+        if (sp_str_eq(p.name, name) && num++ == 0)
+            *value = p.value;
+    return num;
+}
+
+static struct sp_str without_parts(struct sp_arena *a, struct sp_str body, struct sp_str boundary, struct sp_str name)
+{
+    struct part p;
+    char *start = sp_arena_alloc_raw(a, body.len + 1), *at = start;
+    while (next_part(&body, boundary, &p))
+        if (!sp_str_eq(p.name, name)) {
+            memcpy(at, p.all.p, p.all.len);
+            at += p.all.len;
+        }
+    if (body.len)
+        memcpy(at, body.p, body.len); /* the last boundary */
+    return sp_str(start, (size_t)(at - start) + body.len);
+}
+
+/* --- whatever it is --- */
+
+size_t dp_body_find(struct sp_arena *a, const struct dp_body_type *type, struct sp_str body, struct sp_str name,
+                    struct sp_str *value)
+{
+    switch (type->kind) {
+    case DP_BODY_FORM:
+        return dp_arguments_find(a, body, name, value);
+    case DP_BODY_JSON:
+        return find_in_json(a, body, name, value);
+    case DP_BODY_MULTIPART:
+        return find_in_parts(body, type->boundary, name, value);
+    default:
+        return 0;
+    }
+}
+
+struct sp_str dp_body_without(struct sp_arena *a, const struct dp_body_type *type, struct sp_str body,
+                              struct sp_str name)
+{
+    switch (type->kind) {
+    case DP_BODY_FORM:
         return dp_arguments_without(a, body, name);
-    return kind == DP_BODY_JSON ? without_in_json(a, body, name) : body;
+    case DP_BODY_JSON:
+        return without_in_json(a, body, name);
+    case DP_BODY_MULTIPART:
+        return without_parts(a, body, type->boundary, name);
+    default:
+        return body;
+    }
 }

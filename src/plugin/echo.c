@@ -121,7 +121,7 @@ static void put_body(struct sp_json *j, struct dp_call *call)
 {
     if (call->body_state != DP_BODY_WHOLE)
         return;
-    enum dp_body_kind kind = dp_body_kind(call->request);
+    enum dp_body_kind kind = dp_body_type(call->arena, call->request).kind;
     struct pairs form;
     if (kind == DP_BODY_JSON && sp_json_valid(call->body)) {
         sp_json_key(j, "body");

@@ -48,7 +48,7 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
 }
 
 struct body {
-    enum dp_body_kind kind; /* DP_BODY_OTHER: nobody looks into it */
+    struct dp_body_type type; /* DP_BODY_OTHER: nobody looks into it */
     struct sp_str text;
 };
 
@@ -77,7 +77,7 @@ static size_t find_key(const struct key_auth *k, struct dp_call *call, const str
     if (num == 0 && k->in_query)
         num = dp_query_find(call->arena, call->query, name, key);
     if (num == 0)
-        num = dp_body_find(call->arena, body->kind, body->text, name, key);
+        num = dp_body_find(call->arena, &body->type, body->text, name, key);
     return num == 1 && !key->p ? 0 : num;
 }
 
@@ -88,23 +88,25 @@ static void hide(const struct key_auth *k, struct dp_call *call, const struct bo
     sp_fields_remove(&call->request->fields, name);
     if (dp_query_find(call->arena, call->query, name, &value))
         call->query = dp_query_without(call->arena, call->query, name);
-    if (!k->in_body || !dp_body_find(call->arena, body->kind, body->text, name, &value))
+    if (!k->in_body || !dp_body_find(call->arena, &body->type, body->text, name, &value))
         return;
-    call->body = dp_body_without(call->arena, body->kind, body->text, name);
+    call->body = dp_body_without(call->arena, &body->type, body->text, name);
     call->body_changed = true;
 }
 
 /* False: the body has to come first. */
 static bool read_body(const struct key_auth *k, struct dp_call *call, struct body *body)
 {
-    enum dp_body_kind kind = k->in_body ? dp_body_kind(call->request) : DP_BODY_OTHER;
+    struct dp_body_type type = {0};
     struct sp_str key;
     size_t num = 0;
     for (size_t i = 0; i < k->num_names && num == 0; i++)
         num = find_key(k, call, body, k->names[i], &key);
-    if (kind == DP_BODY_OTHER || (num && !k->hide))
+    if (k->in_body)
+        type = dp_body_type(call->arena, call->request);
+    if (type.kind == DP_BODY_OTHER || (num && !k->hide))
         return true;
-    body->kind = kind;
+    body->type = type;
     return dp_body_read(call, &body->text);
 }
 

@@ -1,5 +1,6 @@
 """key-auth with key_in_body: the request waits for its body, the upstream gets it as the client sent it or without the key."""
 import json
+import re
 
 import pytest
 
@@ -57,6 +58,15 @@ def test_the_upstream_does_not_see_a_hidden_key(proxy, echo, http2, options):
     answer = post(proxy, b"apikey=s3cret&a=1", "-H", "apikey: s3cret", *options, host="hidden.test", http2=http2,
                   kind="application/x-www-form-urlencoded")
     assert answer.status == 200 and answer.json()["body"] == "a=1" and answer.upstream_header("apikey") == []
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
+def test_a_key_in_a_part_of_a_form(proxy, echo, http2):
+    for host, left in (("a.test", ["a", "apikey", "b"]), ("hidden.test", ["a", "b"])):
+        answer = curl(f"https://{host}/", "-F", "a=1", "-F", "apikey=s3cret", "-F", "b=2", resolve=proxy.port, http2=http2)
+        assert answer.status == 200 and re.findall(r'; name="(\w+)"', answer.json()["body"]) == left
+    answer = curl("https://a.test/", "-F", "apikey=s3cret", "-F", "apikey=s3cret", resolve=proxy.port, http2=http2)
+    assert message(answer) == (401, "Duplicate API key found")
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])

@@ -109,6 +109,9 @@ static struct request *with_body(struct lab *l, const char *type, const char *bo
 
 #define FORM "application/x-www-form-urlencoded"
 #define JSON "application/json"
+#define MULTIPART "multipart/form-data; boundary=xYz"
+#define PART(name, value)                                                                                              \
+    "--xYz\r\nX-A: b\r\ncontent-disposition: form-data; name=\"" name "\"; filename=x\r\n\r\n" value "\r\n"
 
 static void key_in_body(void **state)
 {
@@ -128,6 +131,15 @@ static void key_in_body(void **state)
         {JSON, "{\"\\u0061pikey\":\"s3\\u0063ret\"}", NULL},
         {JSON, "{\"apikey\":7,\"other\":\"s3cret\"}", NULL},
         {FORM, "apikey&other=s3cret", NULL},
+        {MULTIPART, PART("a", "1") PART("apikey", "s3cret") "--xYz--\r\n", NULL},
+        {"Multipart/Form-Data; charset=utf-8; Boundary=\"xYz\"", PART("apikey", "s3cret") "--xYz--", NULL},
+        {MULTIPART, PART("a", "--xYz") PART("apikey", "s3cret") "--xYz--", NULL},
+        {MULTIPART, PART("apikey", "wrong") "--xYz--\r\n", "Unauthorized"},
+        {MULTIPART, PART("apikey", "s3cret") PART("apikey", "s3cret") "--xYz--", "Duplicate API key found"},
+        {MULTIPART, PART("apikey", "s3cret"), "No API key found in request"}, /* cut off */
+        {MULTIPART, "--xYz\r\nContent-Type: text/plain\r\n\r\ns3cret\r\n--xYz--", "No API key found in request"},
+        {MULTIPART, "--xYz\r\n--xYz--", "No API key found in request"},
+        {"multipart/form-data", PART("apikey", "s3cret") "--xYz--", "No API key found in request"},
         {FORM, "apikey=wrong", "Unauthorized"},
         {JSON, "{\"apikey\":\"wrong\"}", "Unauthorized"},
         {FORM, "apikey=s3cret&apikey=s3cret", "Duplicate API key found"},
@@ -211,6 +223,8 @@ static void keys_are_hidden(void **state)
     } rows[] = {{FORM, "a=1&apikey=s3cret&b", "a=1&b"},
                 {FORM, "apikey=s3cret", ""},
                 {JSON, " {\"a\": [1, 2], \"apikey\":\"s3cret\", \"b\":{}}", "{\"a\":[1, 2],\"b\":{}}"},
+                {MULTIPART, PART("a", "1") PART("apikey", "s3cret") PART("b", "") "--xYz--\r\nafter",
+                 PART("a", "1") PART("b", "") "--xYz--\r\nafter"},
                 {JSON, "{\"apikey\":\"s3cret\"}", "{}"}};
     for (size_t n = 0; n < sizeof rows / sizeof *rows; n++)
         for (int in_head = 0; in_head < 2; in_head++) {
