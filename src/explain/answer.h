@@ -26,7 +26,8 @@ struct dp_explanation {
     struct dp_why why;
     struct dp_trace trace;
     struct dp_call call;
-    bool ran; /* the plugins were asked */
+    bool ran;          /* the plugins were asked */
+    bool assumed_body; /* one of them looked into the body, which is taken to be empty */
     /* what came of it */
     enum dp_end end;
     unsigned status;        /* of the answer; 0 where it is the upstream's */

@@ -1,4 +1,5 @@
 #include "explain/answer.h"
+#include "explain/wait.h"
 #include "http/h1.h"
 #include "plugin/revocation.h"
 
@@ -193,11 +194,6 @@ static uint64_t no_time(void *ctx)
     return 0;
 }
 
-static void never(struct dp_call *call)
-{
-    (void)call; /* it is cancelled before */
-}
-
 static void take_reply(struct dp_explanation *e)
 {
     struct dp_trace_step *s = &e->trace.steps[e->call.slot];
@@ -219,15 +215,19 @@ static bool run_plugins(struct dp_explanation *e)
     struct dp_revocation_counters counters = {0};
     int64_t at = e->q->at ? e->q->at : sp_clock_wall_s(&sp_clock_system);
     struct sp_clock clock = {no_time, judged_at, &at};
+    struct dp_explain_wait wait;
     struct dp_call *call = &e->call;
     dp_admit_fields(&e->admission);
     dp_admit_call(&e->admission, call);
     call->trace = &e->trace;
     call->clock = &clock;
     call->cache = dp_plugin_cache_new();
-    call->revocations = dp_revocations_new(&counters);
-    call->resume = never;
+    call->revocations = dp_revocations_new(&counters, NULL);
+    dp_explain_wait_init(&wait, call);
     enum dp_verdict v = dp_chain_access(e->admission.route->chain, call, !e->q->plain);
+    while (v == DP_PAUSE && dp_explain_wait_over(&wait, call))
+        v = dp_chain_resume(e->admission.route->chain, call, !e->q->plain);
+    e->assumed_body = wait.assumed_body;
     e->ran = true;
     if (v == DP_REPLY)
         take_reply(e);
@@ -238,6 +238,7 @@ static bool run_plugins(struct dp_explanation *e)
         if (call->cancel)
             SP_TAKE(call->cancel)(call);
     }
+    dp_explain_wait_fini(&wait, call);
     dp_plugin_cache_free(SP_TAKE(call->cache));
     dp_revocations_free(SP_TAKE(call->revocations));
     call->clock = NULL;

@@ -83,6 +83,8 @@ void dp_explain_hints(struct dp_explanation *e)
     about_names(e);
     about_chain(e);
     about_revocation(e);
+    if (e->assumed_body)
+        add(e, SP_STR("A plugin looks into the request's body, which is not known here: it is taken to be empty."));
     if (e->status == 421)
         add(e, SP_STR("A client that retries on a new connection to this host can succeed."));
 }

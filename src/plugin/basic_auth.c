@@ -1,11 +1,11 @@
 /* basic-auth: a username and a password in Proxy-Authorization or Authorization name the consumer. kong-behaviour 4.4.
  */
 #include "base/encoding.h"
-#include "base/log.h"
 #include "plugin/directory.h"
 #include "plugin/identity.h"
 #include "plugin/kinds.h"
 #include "plugin/passwords.h"
+#include "plugin/trace.h"
 
 struct basic_auth {
     struct sp_str ws, anonymous_name, challenge;
@@ -136,8 +136,7 @@ static enum dp_verdict judge(const struct basic_auth *b, struct dp_call *call, c
 static enum dp_verdict fail(const struct basic_auth *b, struct dp_call *call, const char *reason)
 {
     bool rescued = b->anonymous_name.len != 0;
-    sp_log(rescued ? SP_DEBUG : SP_NOTICE, "basic_auth_failed", "[basic-auth] request_id=%s reason=\"%s\"",
-           call->request_id, reason);
+    dp_reason(call, rescued ? SP_DEBUG : SP_NOTICE, "basic_auth_failed", "basic-auth", reason);
     if (rescued)
         return dp_identity_fall_back(call, b->anonymous_name, b->anonymous);
     sp_fields_add(&call->reply_fields, call->arena, SP_FIELD_OTHER, SP_STR("WWW-Authenticate"), b->challenge);
@@ -157,7 +156,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
     struct given g;
     enum dp_password_answer answer;
     if (b->anonymous_name.len && call->has_credential)
-        return DP_NEXT;
+        return dp_skip(call, dp_already_authenticated);
     if (!find_given(b, call, &g))
         return fail(b, call, "no credentials");
     const struct dp_login *login = g.login;

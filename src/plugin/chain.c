@@ -198,6 +198,7 @@ static void trace_slots(const struct dp_chain *c, struct dp_call *call)
 static void trace_choice(const struct slot *s, const struct dp_call *call, unsigned protocol,
                          struct dp_trace_step *step)
 {
+    step->chosen = NULL; /* a plugin that has waited comes again */
     for (uint32_t o = 0; o < s->num; o++) {
         const char *why = unfit(&s->options[o], call, protocol);
         if (why)
