@@ -174,11 +174,11 @@ def test_variables_of_deck(pki, echo, cluster):
     """Files of decK move unchanged: the CLI puts its own environment in."""
     node = cluster.node(ready=False)
     file = cluster.folder / "config.yaml"
-    config = document(pki, service("app", "URL", route("r", hosts=["a.test"], plugins=[{"name": "key-auth"}]), retries="RETRIES"),
-                      consumers=[{"username": "alice", "keyauth_credentials": [{"key": "KEY"}]}])
-    config["certificates"][0]["key"] = "PEM"
-    text = yaml.safe_dump(config).replace("URL", '${{ env "DECK_URL" }}').replace("RETRIES", '${{ env "DECK_RETRIES" | toInt }}')
-    file.write_text(text.replace("key: KEY", 'key: ${{ env "DECK_KEY" }}').replace("PEM", '|\n    ${{ env "DECK_PEM" | indent 4 }}'))
+    config = document(pki, service("app", "the-url", route("r", hosts=["a.test"], plugins=[{"name": "key-auth"}]), retries="the-retries"),
+                      consumers=[{"username": "alice", "keyauth_credentials": [{"key": "the-key"}]}])
+    config["certificates"][0]["key"] = "the-pem"
+    text = yaml.safe_dump(config).replace("the-url", '${{ env "DECK_URL" }}').replace("the-retries", '${{ env "DECK_RETRIES" | toInt }}')
+    file.write_text(text.replace("key: the-key", 'key: ${{ env "DECK_KEY" }}').replace("the-pem", '|\n    ${{ env "DECK_PEM" | indent 4 }}'))
     env = {"DECK_URL": echo.url, "DECK_RETRIES": "3", "DECK_KEY": "open-sesame", "DECK_PEM": pki.web.key_pem}
     said = cluster.ctl("apply", "-f", file, env={k: v for k, v in env.items() if k != "DECK_KEY"})
     assert said.code == 1 and "the environment variable is not set: DECK_KEY" in said.err, said
