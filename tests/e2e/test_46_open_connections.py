@@ -8,12 +8,14 @@ import subprocess
 import time
 
 import pytest
-from test_70_hybrid import Cluster
 
 from sallytest import poll
 from sallytest.clients import open_tls, read_answer, s_client
 from sallytest.config import document, mtls_auth, route, service
+from sallytest.hybrid import Cluster
+from sallytest.pki import Authority, openssl
 from sallytest.programs import http_get, tool
+from sallytest.revocation import revoke
 
 REQUEST = "GET / HTTP/1.1\r\nHost: a.test\r\n{}\r\n"
 UPGRADE = REQUEST.format("Connection: Upgrade\r\nUpgrade: websocket\r\n").encode()
@@ -262,9 +264,9 @@ def socket_upstream(upstream, connection):
 
 
 class Tunnel(Kept):
-    def __init__(self, port, cert):
+    def __init__(self, port, cert, path="/"):
         super().__init__(port, cert)
-        self.connection.sendall(UPGRADE)
+        self.connection.sendall(UPGRADE.replace(b" / ", f" {path} ".encode()))
         assert read_answer(self.stream).status == 101
         assert self.stream.read(5) == b"hello"
 
@@ -284,22 +286,44 @@ def test_a_tunnel_is_cut_after_the_grace(pki, scripted, sallyport):
     assert bob.echoes()
 
 
+def two_services(pki, echo, upstream, authority, **more):
+    """An ordinary application, and one for tunnels at /socket."""
+    return document(pki, service("app", echo.url, route("r", hosts=["a.test"])),
+                    service("ws", upstream.url, route("ws", hosts=["a.test"], paths=["/socket"])), plugins=[mtls_auth(authority)], **more)
+
+
+def test_a_crl_entry_ends_idle_connections_and_tunnels(pki, echo, scripted, sallyport, tmp_path):
+    ca, upstream = Authority(tmp_path, "listing"), scripted(socket_upstream)
+    alice, bob = ca.leaf("alice"), ca.leaf("bob")
+
+    def listing():
+        made = two_services(pki, echo, upstream, ca, authorities=[ca])
+        openssl("ca", "-config", ca.config, "-gencrl", "-crldays", "1", "-out", ca.folder / "crl.pem")
+        made["ca_certificates"][0]["crls"] = [(ca.folder / "crl.pem").read_text()]
+        return made
+    proxy = sallyport(listing(), "--drain-grace", "1")
+    idle, others, tunnels = Kept(proxy.port, alice), Kept(proxy.port, bob), [Tunnel(proxy.port, leaf, "/socket") for leaf in (alice, bob)]
+    assert idle.ask() == (200, "alice") and others.ask() == (200, "bob")
+    revoke(ca, alice)
+    assert proxy.reload(listing())
+    assert idle.ends()
+    tunnels[0].ends()
+    assert proxy.metric("sallyport_connections_identity_gone_total") == 2
+    assert tunnels[1].echoes() and others.ask() == (200, "bob") and others.closed == 0
+
+
 # --- certificates that end ---
 
 def test_nothing_outlives_its_certificate(pki, echo, scripted, sallyport, tmp_path):
     upstream = scripted(socket_upstream)
-    both = document(pki, service("app", echo.url, route("r", hosts=["a.test"])),
-                    service("ws", upstream.url, route("ws", hosts=["a.test"], paths=["/socket"])), plugins=[mtls_auth(pki.clients)])
-    proxy = sallyport(both, "--workers", "1")
+    proxy = sallyport(two_services(pki, echo, upstream, pki.clients), "--workers", "1")
     holds, session = [echo.hold(name) for name in ("short-h1", "short-h2")], tmp_path / "session"
     seconds = 20
     short = pki.clients.leaf(f"short-{time.time_ns()}", "/CN=alice", days=(-1, seconds / 86400))
     over = time.time() + seconds + 1
     idle, busy = Kept(proxy.port, short), Kept(proxy.port, short)
     assert idle.ask() == busy.ask() == (200, "alice")
-    tunnel = Kept(proxy.port, short)
-    tunnel.connection.sendall(UPGRADE.replace(b" / ", b" /socket "))
-    assert read_answer(tunnel.stream).status == 101 and tunnel.stream.read(5) == b"hello"
+    tunnel = Tunnel(proxy.port, short, "/socket")
     busy.connection.sendall(b"GET /hold/short-h1 HTTP/1.1\r\nHost: a.test\r\n\r\n")
     h2 = nghttp(proxy.port, short, "/hold/short-h2")
     for hold in holds:
