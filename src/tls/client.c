@@ -111,12 +111,19 @@ static enum ssl_verify_result_t verify_server(SSL *ssl, uint8_t *alert)
 
 static STACK_OF(X509) * system_anchors;
 
+/* SSL_CERT_FILE is what OpenSSL, Go and others heed. */
+static const char *bundle(void)
+{
+    const char *own = getenv("SSL_CERT_FILE");
+    return own && *own ? own : system_bundle;
+}
+
 /* Takes what a store has read, whether it is certificates only or not. */
 static void load_system_anchors(void)
 {
     X509_STORE *store = X509_STORE_new();
     system_anchors = sk_X509_new_null();
-    if (X509_STORE_load_locations(store, system_bundle, NULL)) {
+    if (X509_STORE_load_locations(store, bundle(), NULL)) {
         const STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(store);
         for (size_t i = 0; i < sk_X509_OBJECT_num(all); i++) {
             X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
@@ -133,7 +140,7 @@ static sp_result use_system_anchors(struct sp_tls_client *c, struct sp_error *er
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, load_system_anchors);
     if (sk_X509_num(system_anchors) == 0)
-        return sp_fail(err, SP_E_NOT_FOUND, "no trust anchors: cannot read %s", system_bundle);
+        return sp_fail(err, SP_E_NOT_FOUND, "no trust anchors: cannot read %s", bundle());
     c->anchors = X509_chain_up_ref(system_anchors);
     return sp_ok();
 }

@@ -6,7 +6,7 @@
 struct sp_tls_client;
 struct sp_tls_client_options {
     struct sp_str cert_pem, key_pem; /* own certificate; empty: none */
-    struct sp_str ca_pem;            /* trust anchors; empty: the system's bundle */
+    struct sp_str ca_pem;            /* trust anchors; empty: the system's bundle, or SSL_CERT_FILE */
     bool verify;                     /* false: any certificate is taken (Kong's default towards upstreams) */
     int verify_depth;                /* -1: library default */
     const char *alpn;                /* "http/1.1"; NULL: none */

@@ -444,6 +444,9 @@ def test_https_and_its_verification(tmp_path, pki, ca, echo, sallyport):
         assert outcome(ask(careful, "IGNORE_CA_ERROR", leaf))
         assert secure.hits("/ocsp/good") == 1
         careful.wait_log("the TLS handshake failed")
+        knowing = sallyport(guarded(pki, echo, ca), name="knowing", env={"SSL_CERT_FILE": str(pki.servers.cert)})
+        assert outcome(ask(knowing, "STRICT", leaf))
+        assert secure.hits("/ocsp/good") == 2
     finally:
         secure.stop()
 
