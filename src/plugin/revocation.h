@@ -19,6 +19,7 @@ struct dp_revocation_conf { /* immutable, in the snapshot */
 struct dp_revocation_counters { /* written by the worker, read by anyone */
     uint64_t lookups, failures, crls_read, crls_stale;
 };
+/* reader: NULL where nothing is fetched. */
 struct dp_revocations *dp_revocations_new(struct dp_revocation_counters *counters, struct dp_crl_reader *reader);
 void dp_revocations_free(struct dp_revocations *r); /* NULL is fine */
 /* A CRL that was fetched at `at` under this key (dp_crl_key), by whatever worker; makes a reference of its own. */
