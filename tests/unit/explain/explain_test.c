@@ -10,6 +10,7 @@
 #include <time.h>
 
 #define CA_ID "5f1d7e5c-2f43-4c5f-9a3d-2a6f0b1c9e10"
+#define HASH "$scrypt$ln=10,r=8,p=1$MTIzNDU2Nzg$8dnX/yuxrxutNDx0smRETeFQ6FQvY4DdpvWf/OFkhDA" /* "pw" */
 
 struct issued {
     struct sp_buf cert, key;
@@ -47,11 +48,15 @@ static const char config[] = "_format_version: '3.0'\n"
                              "  - name: keyed\n"
                              "    hosts: [key.test]\n"
                              "    plugins: [{name: key-auth}]\n"
+                             "  - name: named\n"
+                             "    hosts: [login.test]\n"
+                             "    plugins: [{name: basic-auth}]\n"
                              "  - name: addresses\n"
                              "    hosts: ['192.0.2.1', '2001:db8::1']\n"
                              "consumers:\n"
                              "- username: alice\n"
-                             "  keyauth_credentials: [{key: s3cret}]\n";
+                             "  keyauth_credentials: [{key: s3cret}]\n"
+                             "  basicauth_credentials: [{username: al, password: '" HASH "'}]\n";
 
 static void compile(struct fixture *f)
 {
@@ -373,6 +378,23 @@ static void keys_do_not_come_back(void **state)
     assert_string_equal(at(first, "from"), "client");
 }
 
+/* An explanation has no worker whose threads could check a password: it does that itself. */
+static void passwords_are_checked(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_explain_question q = read_query(f, "host=login.test&path=/&header=Authorization:+Basic+YWw6cHc=");
+    const struct sp_node *n = explain(f, &q);
+    assert_string_equal(at(n, "consumer.username"), "alice");
+    const char *wrong[] = {"YWw6cHY=", "bm9ib2R5OnB3"};
+    for (size_t i = 0; i < 2; i++) {
+        q = read_query(f,
+                       sp_arena_printf(f->arena, "host=login.test&path=/&header=Authorization:+Basic+%s", wrong[i]).p);
+        n = explain(f, &q);
+        assert_string_equal(at(n, "status"), "401");
+        assert_string_equal(at(n, "reason"), "no such user, or another password");
+    }
+}
+
 static void what_cannot_run_cannot_be_explained(void **state)
 {
     struct fixture *f = *state;
@@ -404,6 +426,7 @@ int main(void)
         TEST(addresses_as_hosts),
         TEST(heads_that_are_refused),
         TEST(keys_do_not_come_back),
+        TEST(passwords_are_checked),
         TEST(what_cannot_run_cannot_be_explained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
