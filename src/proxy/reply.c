@@ -70,18 +70,17 @@ static const struct {
     [REPLY_XML] = {{"application/xml", 15}, {"application/xml; charset=utf-8", 30}},
 };
 
-/* A weight of RFC 9110 12.4.2 in thousandths; -1: not one. */
+/* A weight of RFC 9110 12.4.2 in thousandths, as far as it is one; -1: not at all. */
 static int weight(struct sp_str text)
 {
-    if (text.len == 0 || text.len > 5 || (text.p[0] != '0' && text.p[0] != '1') || (text.len > 1 && text.p[1] != '.'))
+    if (text.len == 0 || (text.p[0] != '0' && text.p[0] != '1'))
         return -1;
     int q = text.p[0] == '1' ? 1000 : 0, unit = 100;
-    for (size_t i = 2; i < text.len; i++, unit /= 10) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return -1;
+    if (text.len < 2 || text.p[1] != '.')
+        return q;
+    for (size_t i = 2; q < 1000 && i < text.len && i < 5 && text.p[i] >= '0' && text.p[i] <= '9'; i++, unit /= 10)
         q += (text.p[i] - '0') * unit;
-    }
-    return q > 1000 ? -1 : q;
+    return q;
 }
 
 /* The last good "q" counts; without one it is 1. */

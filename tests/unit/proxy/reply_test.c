@@ -77,7 +77,9 @@ static void accept_chooses(void **state)
         {"text/html;level=1;q=0.4, text/plain ; q=0.5", NULL, "text/plain"},
         {"text/html;q=5, text/plain", NULL, "text/html"}, /* no weight is 1 */
         {"text/html;q=1.001, text/plain", NULL, "text/html"},
-        {"text/html;q=0.1234, text/plain;q=0.5", NULL, "text/html"},
+        {"text/html;q=0.1234, text/plain;q=0.124", NULL, "text/plain"}, /* three digits count */
+        {"text/html;q=.5, text/plain;q=0.9", NULL, "text/html"},
+        {"text/html;q=0., text/plain;q=0.001x", NULL, "text/plain"},
         {"text/html;Q=0.1, text/plain;q=0.5", NULL, "text/plain"},
         {"Text/HTML", NULL, "application/json"},
         {"html, text/plain;q=0.1", NULL, "text/plain"},
