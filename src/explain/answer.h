@@ -2,6 +2,7 @@
  * what it runs. Any thread; the snapshot is only read. */
 #pragma once
 #include "admit/admit.h"
+#include "admit/real_ip.h"
 #include "explain/explain.h"
 #include "plugin/trace.h"
 #include "route/why.h"
@@ -12,6 +13,8 @@ struct dp_explanation {
     const struct sp_explain_question *q;
     struct sp_arena *arena;
     const struct dp_snapshot *snapshot;
+    const struct dp_real_ip *real_ip;
+    bool trusted; /* the TCP peer */
     /* the connection */
     struct sp_peer peer;
     struct sp_handshake_policy policy;
@@ -38,8 +41,9 @@ struct dp_explanation {
     size_t num_hints;
 };
 
-void dp_explain(const struct dp_snapshot *s, const struct sp_explain_question *q, struct sp_arena *a,
-                struct sp_buf *json);
+/* real_ip: the data plane's own rules; NULL: the defaults. */
+void dp_explain(const struct dp_snapshot *s, const struct dp_real_ip *real_ip, const struct sp_explain_question *q,
+                struct sp_arena *a, struct sp_buf *json);
 /* hints.c: everything else is found. */
 void dp_explain_hints(struct dp_explanation *e);
 /* json.c */

@@ -47,7 +47,7 @@ void sp_explainer_free(struct sp_explainer *e)
 void sp_explain_request(const struct sp_explainer *e, const struct sp_explain_question *q, struct sp_arena *a,
                         struct sp_buf *json)
 {
-    dp_explain(e->snapshot, q, a, json);
+    dp_explain(e->snapshot, NULL, q, a, json);
 }
 
 /* --- the connection */
@@ -165,7 +165,8 @@ static bool admit(struct dp_explanation *e)
         .request = &e->head,
         .peer = e->q->plain ? NULL : &e->peer,
         .ip = sp_arena_dup(e->arena, e->q->client_ip).p,
-        .trusted = e->q->peer_trusted,
+        .trusted = e->trusted,
+        .client_ip = e->trusted ? dp_real_ip_text(e->arena, e->real_ip, &e->head.fields) : SP_STR(""),
         .listener_port = listener_port(e),
         .via = "1.1 sallyport/" SP_VERSION,
         .request_id = "00000000000000000000000000000000",
@@ -223,6 +224,7 @@ static bool run_plugins(struct dp_explanation *e)
     call->clock = &clock;
     call->cache = dp_plugin_cache_new();
     call->revocations = dp_revocations_new(&counters, NULL);
+    call->body_state = e->head.framing == SP_BODY_NONE ? DP_BODY_WHOLE : DP_BODY_UNREAD;
     dp_explain_wait_init(&wait, call);
     enum dp_verdict v = dp_chain_access(e->admission.route->chain, call, !e->q->plain);
     while (v == DP_PAUSE && dp_explain_wait_over(&wait, call))
@@ -257,10 +259,20 @@ static void go_on(struct dp_explanation *e)
         answered(e, 503, dp_admit_no_target, SP_STR("no target of the upstream has weight"));
 }
 
-void dp_explain(const struct dp_snapshot *s, const struct sp_explain_question *q, struct sp_arena *a,
-                struct sp_buf *json)
+static bool is_trusted(const struct dp_real_ip *r, const struct sp_explain_question *q)
 {
-    struct dp_explanation e = {.q = q, .arena = a, .snapshot = s};
+    struct sp_address peer;
+    if (q->says_trusted)
+        return q->peer_trusted;
+    return sp_address_parse_ip(q->client_ip, 0, &peer) && dp_real_ip_trusts(r, &peer);
+}
+
+void dp_explain(const struct dp_snapshot *s, const struct dp_real_ip *real_ip, const struct sp_explain_question *q,
+                struct sp_arena *a, struct sp_buf *json)
+{
+    static const struct dp_real_ip defaults = {.header = {"X-Real-IP", 9}, .id = SP_FIELD_X_REAL_IP};
+    struct dp_explanation e = {.q = q, .arena = a, .snapshot = s, .real_ip = real_ip ? real_ip : &defaults};
+    e.trusted = is_trusted(e.real_ip, q);
     shake_hands(&e);
     if (parse_head(&e) && admit(&e) && run_plugins(&e))
         go_on(&e);

@@ -18,8 +18,9 @@ struct sp_explain_question {
     struct sp_str *chain; /* DER, leaf first: what the client would show when it is asked */
     size_t num_chain;
     struct sp_str client_ip; /* the TCP peer */
-    bool peer_trusted;       /* it is in trusted_ips */
-    int64_t at;              /* when, seconds since 1970; 0: now */
+    bool peer_trusted;       /* it is in trusted_ips; where nobody says so, a data plane looks into its own */
+    bool says_trusted;
+    int64_t at; /* when, seconds since 1970; 0: now */
 };
 
 /* {"host", "path", "method", "headers": ["Name: value"], "certificate": PEM, "sni", "plain", "http_version",

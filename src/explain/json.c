@@ -97,7 +97,7 @@ static void put_request(const struct dp_explanation *e, struct sp_json *j)
     sp_json_put_z(j, "http_version", q->http2 ? "2" : "1.1");
     put(j, "sni", q->sni);
     sp_json_put_str(j, "client_ip", q->client_ip);
-    sp_json_put_bool(j, "peer_trusted", q->peer_trusted);
+    sp_json_put_bool(j, "peer_trusted", e->trusted);
     sp_json_end_object(j);
 }
 

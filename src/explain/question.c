@@ -111,6 +111,7 @@ static sp_result read_plain(struct reading *r, struct sp_str text)
 
 static sp_result read_trusted(struct reading *r, struct sp_str text)
 {
+    r->q->says_trusted = true;
     return read_bool(r, "peer_trusted", text, &r->q->peer_trusted);
 }
 

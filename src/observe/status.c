@@ -157,7 +157,7 @@ static void serve_explanation(struct dp_status *s, struct sp_http_exchange *x)
     } else if (!snap) {
         reply_message(x, 503, "no configuration available");
     } else {
-        dp_explain(snap, &q, x->arena, &b);
+        dp_explain(snap, &s->source->proxy->options->real_ip, &q, x->arena, &b);
         reply_json(x, 200, &b);
     }
 }

@@ -89,11 +89,10 @@ static bool act(struct dp_exchange *x, struct dp_admission *a, enum dp_verdict v
 /* Before anything is removed: nobody changes who he is by naming the field in Connection. */
 static struct sp_str find_client(struct dp_exchange *x)
 {
-    struct sp_address client;
-    if (!x->conn->trusted || !dp_real_ip_read(&x->worker->options->real_ip, &x->request.fields, &client))
-        return sp_str_z(x->conn->ip);
-    char *text = sp_arena_alloc_raw(x->arena, SP_ADDRESS_TEXT);
-    return sp_str(text, sp_address_ip(&client, text));
+    struct sp_str told = {0};
+    if (x->conn->trusted)
+        told = dp_real_ip_text(x->arena, &x->worker->options->real_ip, &x->request.fields);
+    return told.len ? told : sp_str_z(x->conn->ip);
 }
 
 bool dp_exchange_admit(struct dp_exchange *x)

@@ -7,7 +7,7 @@
 #include "net/wheel.h"
 #include "plugin/passwords.h"
 #include "plugin/revocation.h"
-#include "proxy/real_ip.h"
+#include "admit/real_ip.h"
 #include "upstream/pool.h"
 #include <pthread.h>
 

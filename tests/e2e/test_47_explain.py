@@ -1,5 +1,6 @@
 """explain request keeps its word: for each case what it says, offline, from a control plane and from the data plane itself, is what
 the data plane then does to curl."""
+import base64
 import json
 import pathlib
 import re
@@ -194,8 +195,8 @@ def cases(pki):
         "malformed path": Case("b.test", "/%00", status=400),
         "grpc route, no grpc": Case("grpc.a.test", status=415, message="Non-gRPC request matched gRPC route", http2=True),
         "grpc over h1": Case("grpc.a.test", status=426, headers=["Content-Type: application/grpc"], message="Please use HTTP2 protocol"),
-        "grpcs over plain": Case("grpc.a.test", plain=True, headers=["Content-Type: application/grpc"],
-                                 message="gRPC request matched gRPCs route"),
+        "grpcs over plain": Case("grpc.a.test", status=426, plain=True, headers=["Content-Type: application/grpc"],
+                                 message="Please use HTTP2 protocol"),
         "no service": Case("lone.a.test", status=503, message="no Service found with those values"),
         "no target": Case("empty.a.test", status=503, message="failure to get a peer from the ring-balancer"),
     }
@@ -297,6 +298,38 @@ def test_nothing_is_counted(pki, sallyport, shared_echo):
     assert curl("http://b.test/", resolve=proxy.plain).status == 200
     assert explained()["status"] == 429 == curl("http://b.test/", resolve=proxy.plain).status
     assert proxy.metric("sallyport_requests_total") == 2
+
+
+def test_passwords_and_bodies(pki, sallyport, shared_echo):
+    """Passwords are checked as for a request; a body is taken to be empty, and a hint says so where somebody looked into it."""
+    config = document(pki, service("app", shared_echo.url, route("basic", hosts=["b.test"], plugins=[plugin("basic-auth")]),
+                                   route("body", hosts=["c.test"], plugins=[plugin("key-auth", key_in_body=True)])),
+                      consumers=[{"username": "alice", "basicauth_credentials": [{"username": "al", "password": "wonder"}]}])
+    proxy = sallyport(config)
+
+    def said(host, *headers, method="GET"):
+        question = {"host": host, "path": "/", "method": method, "headers": list(headers)}
+        return http_get(proxy.status_url + "/explain/request", "POST", json.dumps(question).encode()).json()
+    for pair, status, reason in ((None, 401, "no credentials"), ("al:wonder", 200, None), ("al:wrong", 401, "no such user, or another password"),
+                                 ("who:wonder", 401, "no such user, or another password")):
+        headers = [f"Authorization: Basic {base64.b64encode(pair.encode()).decode()}"] if pair else []
+        told = said("b.test", *headers)
+        assert (told["status"] or 200, told["reason"]) == (status, reason), told
+        assert curl("https://b.test/", *(w for h in headers for w in ("-H", h)), resolve=proxy.port).status == status
+        assert "wonder" not in json.dumps(told)
+    about_bodies = "A plugin looks into the request's body, which is not known here: it is taken to be empty."
+    assert about_bodies not in said("c.test")["hints"]
+    told = said("c.test", "Content-Type: application/x-www-form-urlencoded", "Content-Length: 10", method="POST")
+    assert told["status"] == 401 and about_bodies in told["hints"]
+
+
+def test_whom_a_data_plane_trusts(doors):
+    """Where the question does not say it, the data plane looks into its own --trusted-ips."""
+    _, trusting, _ = doors
+    query = "/explain/request?host=b.test&path=/ip&header=X-Real-IP:+192.0.2.1"
+    assert trusting.status(query).json()["outcome"] == "forwarded"
+    assert trusting.status(query + "&peer_trusted=false").json()["status"] == 403
+    assert trusting.status(query + "&client_ip=192.0.2.9").json()["request"]["peer_trusted"] is False
 
 
 def test_another_time(pki, sallyport, shared_echo):

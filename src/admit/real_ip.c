@@ -1,4 +1,4 @@
-#include "proxy/real_ip.h"
+#include "admit/real_ip.h"
 
 enum { MAX_HOPS = 64 };
 
@@ -81,4 +81,13 @@ bool dp_real_ip_read(const struct dp_real_ip *r, const struct sp_fields *fields,
         if (is_ours(r, &fields->v[i]) && !read_value(r, fields->v[i].value, &hops, &found, out))
             break;
     return found;
+}
+
+struct sp_str dp_real_ip_text(struct sp_arena *a, const struct dp_real_ip *r, const struct sp_fields *fields)
+{
+    struct sp_address client;
+    if (!dp_real_ip_read(r, fields, &client))
+        return SP_STR("");
+    char *text = sp_arena_alloc_raw(a, SP_ADDRESS_TEXT);
+    return sp_str(text, sp_address_ip(&client, text));
 }

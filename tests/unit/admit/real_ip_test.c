@@ -1,7 +1,7 @@
 /* Who the client is by a field of a trusted peer: kong-behaviour 6.3, as nginx's real_ip module reads it. */
 #include "test.h"
 
-#include "proxy/real_ip.h"
+#include "admit/real_ip.h"
 
 static struct sp_network trusted[3];
 

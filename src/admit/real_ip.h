@@ -17,3 +17,5 @@ bool dp_real_ip_trusts(const struct dp_real_ip *r, const struct sp_address *a);
 /* The client's address by the fields of a request from a trusted peer. Lists are read from the end, where the peer
  * wrote; a port is dropped. False: there is no such field, or its last word is no address. */
 SP_MUST bool dp_real_ip_read(const struct dp_real_ip *r, const struct sp_fields *fields, struct sp_address *out);
+/* The same as text in the arena; empty: nobody told. */
+struct sp_str dp_real_ip_text(struct sp_arena *a, const struct dp_real_ip *r, const struct sp_fields *fields);
