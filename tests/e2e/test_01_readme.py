@@ -46,3 +46,19 @@ def test_01_01_the_first_configuration_of_the_readme_runs(tmp_path, echo, sallyp
 def test_01_02_every_document_that_the_readme_names_is_there():
     for link in re.findall(r"\]\(((?!http)[^)#]+)", (TOP / "README.md").read_text()):
         assert (TOP / link).exists(), link
+
+
+def named_tests():
+    """(file, test) of docs/conformance.md; the test is None where a file stands alone."""
+    for place in re.findall(r"`((?:unit|flow|e2e|x509|bench)/[^`]+)`", (TOP / "docs/conformance.md").read_text()):
+        file, _, tests = place.partition(":")
+        for test in tests.split(",") if tests else [None]:
+            yield file, test and test.strip()
+
+
+def test_01_03_every_test_that_shows_conformance_is_there():
+    named = list(named_tests())
+    assert len(named) > 200
+    for file, test in named:
+        text = (TOP / "tests" / file).read_text()
+        assert test is None or re.search(rf"^(?:def|static void) {test}\(", text, re.M), f"{file}: {test}"
