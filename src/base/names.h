@@ -16,12 +16,14 @@ SP_MUST bool sp_pattern_valid(struct sp_str pattern);
 SP_MUST bool sp_pattern_normalise(struct sp_str pattern, char out[SP_HOST_MAX + 1], size_t *len);
 
 /* Patterns to values: exact first, then the longest "*.suffix", then the longest "prefix.*", then "*". Immutable once
- * built. multi_label: '*' stands for one or more labels (handshake map, router), else for exactly one (certificates). */
+ * built. multi_label: '*' stands for one or more labels (handshake map, router), else for exactly one (certificates).
+ */
 struct sp_name_map;
 struct sp_name_map *sp_name_map_new(struct sp_arena *a, size_t expected, bool multi_label);
-/* The pattern is normalised and copied; value is not NULL. false, and nothing changed: was there already, or no pattern. */
+/* The pattern is normalised and copied; value is not NULL. false, and nothing changed: was there already, or no
+ * pattern. */
 bool sp_name_map_put(struct sp_name_map *m, struct sp_str pattern, void *value);
-void *sp_name_map_find(const struct sp_name_map *m, struct sp_str name);         /* normalised name; empty finds "*" only */
+void *sp_name_map_find(const struct sp_name_map *m, struct sp_str name); /* normalised name; empty finds "*" only */
 /* As find, with the pattern that answered (normal form; NULL: not wanted). */
 void *sp_name_map_match(const struct sp_name_map *m, struct sp_str name, struct sp_str *pattern);
-void *sp_name_map_exact(const struct sp_name_map *m, struct sp_str pattern);     /* the entry of that very pattern */
+void *sp_name_map_exact(const struct sp_name_map *m, struct sp_str pattern); /* the entry of that very pattern */

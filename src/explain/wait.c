@@ -1,4 +1,4 @@
-/* What plugins wait for, where there is no client and no worker: the body is empty, a password is checked on the spot. */
+/* What plugins wait for, without a client and a worker: the body is empty, a password is checked on the spot. */
 #include "explain/wait.h"
 #include "tls/password.h"
 

@@ -1,5 +1,4 @@
-/* basic-auth: a username and a password in Proxy-Authorization or Authorization name the consumer. kong-behaviour 4.4.
- */
+/* basic-auth: username and password in Proxy-Authorization or Authorization name the consumer. kong-behaviour 4.4. */
 #include "base/encoding.h"
 #include "plugin/directory.h"
 #include "plugin/identity.h"

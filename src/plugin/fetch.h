@@ -3,11 +3,11 @@
 #pragma once
 #include "base/str.h"
 
-struct dp_fetch_order { /* copied */
-    struct sp_str url;  /* http or https, visible ASCII */
-    struct sp_str body; /* is POSTed; empty: GET */
+struct dp_fetch_order {                /* copied */
+    struct sp_str url;                 /* http or https, visible ASCII */
+    struct sp_str body;                /* is POSTed; empty: GET */
     const char *content_type, *accept; /* constant */
-    struct sp_str proxy_host; /* empty: none */
+    struct sp_str proxy_host;          /* empty: none */
     uint16_t proxy_port;
     bool verify;         /* https: the server's certificate, by the system's bundle */
     uint32_t timeout_ms; /* of everything, from the name to the last byte */

@@ -1,13 +1,13 @@
 /* A thread, its loop, its listeners, its pools and its current epoch. Everything here belongs to the worker's thread,
  * except where a function says otherwise. DESIGN section 9. */
 #pragma once
+#include "admit/real_ip.h"
 #include "base/log.h"
 #include "config/snapshot.h"
 #include "http/h2.h"
 #include "net/wheel.h"
 #include "plugin/passwords.h"
 #include "plugin/revocation.h"
-#include "admit/real_ip.h"
 #include "upstream/pool.h"
 #include <pthread.h>
 

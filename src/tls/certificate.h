@@ -10,7 +10,8 @@ struct sp_der_list {
 };
 
 /* All CERTIFICATE blocks of a PEM text; anything else between them is ignored. None is an error. */
-SP_MUST sp_result sp_pem_certificates(struct sp_str pem, struct sp_arena *a, struct sp_der_list *out, struct sp_error *err);
+SP_MUST sp_result sp_pem_certificates(struct sp_str pem, struct sp_arena *a, struct sp_der_list *out,
+                                      struct sp_error *err);
 void sp_pem_write_certificate(struct sp_buf *out, struct sp_str der);
 
 enum sp_key_type { SP_KEY_RSA, SP_KEY_EC, SP_KEY_ED25519 };
@@ -33,13 +34,13 @@ struct sp_cert_info {
     struct sp_str subject_der, issuer_der; /* encoded Names */
     struct sp_str serial_hex;              /* upper case, no separators */
     struct sp_str cn;                      /* first CN in encoding order; empty when none */
-    struct sp_cert_name *names;            /* candidate names in order: all SANs when there is a SAN extension, else the CN */
+    struct sp_cert_name *names; /* candidate names in order: all SANs when there is a SAN extension, else the CN */
     size_t num_names;
     bool has_san;
-    bool is_ca;                            /* basicConstraints CA:TRUE */
-    bool self_signed;                      /* subject equals issuer */
-    int64_t not_before, not_after;         /* seconds since 1970 */
-    uint8_t sha256[32], sha1[20];          /* of the DER */
+    bool is_ca;                    /* basicConstraints CA:TRUE */
+    bool self_signed;              /* subject equals issuer */
+    int64_t not_before, not_after; /* seconds since 1970 */
+    uint8_t sha256[32], sha1[20];  /* of the DER */
 };
 SP_MUST sp_result sp_cert_read(struct sp_str der, struct sp_arena *a, struct sp_cert_info *out, struct sp_error *err);
 

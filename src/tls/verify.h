@@ -24,6 +24,7 @@ struct sp_verdict {
     int64_t not_after; /* ok: the earliest notAfter of the chain, seconds since 1970 */
 };
 /* chain: DER, leaf first, the rest untrusted, in any order. now: seconds since 1970. An expired CA in the set anchors
- * nothing. clientAuth is demanded only when an extended key usage is there. Keys below RSA 2048 and P-256, and signatures
- * with SHA-1, are refused (docs/x509.md). The work is bounded, whatever the chain. */
-void sp_verify_chain(const struct sp_ca_set *s, const struct sp_str *chain, size_t num, int64_t now, struct sp_verdict *out);
+ * nothing. clientAuth is demanded only when an extended key usage is there. Keys below RSA 2048 and P-256, and
+ * signatures with SHA-1, are refused (docs/x509.md). The work is bounded, whatever the chain. */
+void sp_verify_chain(const struct sp_ca_set *s, const struct sp_str *chain, size_t num, int64_t now,
+                     struct sp_verdict *out);

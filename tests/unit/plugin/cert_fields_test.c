@@ -524,12 +524,12 @@ int main(void)
 {
     sp_log_min = SP_ERROR;
     const struct CMUnitTest tests[] = {
-        TEST(only_from_trusted_peers), TEST(garbage),     TEST(garbage_may_be_an_error), TEST(dialects),
-        TEST(pipeline_is_the_same),    TEST(bad_configs), TEST(metadata_of_a_chain),     TEST(metadata_of_nothing),
-        TEST(metadata_as_rfc9440),
-        TEST(rfc9440_fields_are_nobodys),
-        TEST(names_of_the_config_are_ours),
-        TEST(metadata_turned_off),
+        TEST(only_from_trusted_peers),      TEST(garbage),
+        TEST(garbage_may_be_an_error),      TEST(dialects),
+        TEST(pipeline_is_the_same),         TEST(bad_configs),
+        TEST(metadata_of_a_chain),          TEST(metadata_of_nothing),
+        TEST(metadata_as_rfc9440),          TEST(rfc9440_fields_are_nobodys),
+        TEST(names_of_the_config_are_ours), TEST(metadata_turned_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
