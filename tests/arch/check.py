@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The architecture as a test: layers, fences, banned calls, prefixes, headers that stand alone, sizes, no foreign paths.
+"""The architecture as a test: layers, fences, banned calls, prefixes, headers that stand alone, sizes, no foreign paths,
+a number of its own for each e2e theme.
 
     tests/arch/check.py [--root DIR] [--build DIR]
 
@@ -202,6 +203,16 @@ def check_paths(root):
                     yield f"{path.relative_to(root)}:{line}: names a folder of one machine: {os.fsdecode(found.group(0))}"
 
 
+def check_numbers(root):
+    """tests/e2e/test_<nn>_<theme>.py: the number says where a theme stands, so no two have the same."""
+    seen = {}
+    for path in sorted((root / "tests/e2e").glob("test_*.py")):
+        number = path.name.split("_")[1]
+        if number in seen:
+            yield f"tests/e2e/{path.name}:1: {number} is the number of {seen[number]} already"
+        seen.setdefault(number, path.name)
+
+
 def rules(root, build):
     """(name, generator of violations, or None and why it is skipped)"""
     layers, fences = read_layers(pathlib.Path(__file__).resolve().parent / "layers.txt")
@@ -212,6 +223,7 @@ def rules(root, build):
     yield "prefixes", check_prefixes(tree), ""
     yield "file sizes", check_sizes(tree), ""
     yield "paths", check_paths(root), ""
+    yield "numbers", check_numbers(root), ""
     if shutil.which("ctags"):
         yield "function sizes", check_functions(tree), ""
     else:

@@ -90,6 +90,13 @@ class Rules(unittest.TestCase):
         subprocess.run(["git", "-C", str(self.root), "add", "-A"], check=True)
         self.one(check.check_paths(self.root), "docs/x.md:1")
 
+    def test_two_themes_with_one_number(self):
+        folder = self.root / "tests/e2e"
+        folder.mkdir(parents=True)
+        for name in ("test_10_a.py", "test_20_b.py", "test_20_c.py"):
+            (folder / name).touch()
+        self.one(check.check_numbers(self.root), "test_20_c.py:1: 20 is the number of test_20_b.py already")
+
     def test_a_header_that_needs_another(self):
         tree = self.tree(src__base__x_dot_h="size_t f(void);\n", src__base__y_dot_h="#include <stddef.h>\nsize_t g(void);\n")
         build = self.root / "build"

@@ -1,5 +1,5 @@
 """Revocation end to end (kong-behaviour 1.1.5): who is asked, what is remembered; lookups that wait, are shared, fail, and lose their
-client. The matrix of modes and answers is in test_44_revocation_matrix.py."""
+client. The matrix of modes and answers is in test_46_revocation_matrix.py."""
 import base64
 import socket
 import struct
@@ -96,7 +96,7 @@ def talk():
         one.close()
 
 
-# --- what is asked (the whole matrix of verdicts: test_44_revocation_matrix.py)
+# --- what is asked (the whole matrix of verdicts: test_46_revocation_matrix.py)
 
 DEFINITE = {"good": True, "revoked": False}
 ANSWERS = ["good", "revoked", "unknown", "slow", "500"]

@@ -1,5 +1,5 @@
 /* Questions as they are written, and answers over a small configuration; that they are true is shown against a running
- * data plane (tests/e2e/test_47_explain.py). */
+ * data plane (tests/e2e/test_49_explain.py). */
 #include "test.h"
 
 #include "explain/answer.h"
