@@ -2,6 +2,7 @@
 
 #include "base/names.h"
 #include "model/message.h"
+#include "model/plugins.h"
 #include "model/values.h"
 #include "sallyport/v1/entities.pb-c.h"
 
@@ -282,6 +283,7 @@ static const struct sp_rule redis_config_rules[] = {
     {                                                                                                                  \
         &sallyport__v1__##desc##__descriptor, table##_rules, sizeof(table##_rules) / sizeof(struct sp_rule)            \
     }
+#define CONFIG_ROWS(id, ...) ROWS(id##_config, id##_config),
 static const struct {
     const ProtobufCMessageDescriptor *of;
     const struct sp_rule *rows;
@@ -304,22 +306,10 @@ static const struct {
     ROWS(vault, vault),
     ROWS(env_vault_config, env_vault_config),
     ROWS(plugin, plugin),
-    ROWS(mtls_auth_config, mtls_auth_config),
-    ROWS(tls_handshake_modifier_config, tls_handshake_modifier_config),
     ROWS(keyauth_credential, keyauth_credential),
     ROWS(basicauth_credential, basicauth_credential),
     ROWS(acl, acl),
-    ROWS(header_cert_auth_config, header_cert_auth_config),
-    ROWS(tls_metadata_headers_config, tls_metadata_headers_config),
-    ROWS(key_auth_config, key_auth_config),
-    ROWS(basic_auth_config, basic_auth_config),
-    ROWS(acl_config, acl_config),
-    ROWS(ip_restriction_config, ip_restriction_config),
-    ROWS(request_termination_config, request_termination_config),
-    ROWS(correlation_id_config, correlation_id_config),
-    ROWS(request_size_limiting_config, request_size_limiting_config),
-    ROWS(rate_limiting_config, rate_limiting_config),
-    ROWS(redis_config, redis_config),
+    SP_PLUGIN_ROWS(CONFIG_ROWS) ROWS(redis_config, redis_config),
 };
 
 const struct sp_rule *sp_rules_of(const ProtobufCMessageDescriptor *d, size_t *num)
@@ -345,50 +335,8 @@ const struct sp_rule *sp_rule_find(const ProtobufCMessageDescriptor *d, const ch
 
 /* --- plugins --- */
 
-#define HTTP_PROTOCOLS "grpc grpcs http https"
-
-static const struct sp_plugin_info plugins[] = {
-    {.name = "mtls-auth",
-     .priority = 1600,
-     .protocols = "grpc grpcs http https",
-     .allowed = "grpc grpcs http https ws wss",
-     .asks = true},
-    {.name = "tls-handshake-modifier",
-     .priority = 997,
-     .protocols = "grpcs https",
-     .allowed = "grpcs https tls",
-     .asks = true},
-    {.name = "header-cert-auth", .priority = 1009, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS},
-    {.name = "tls-metadata-headers", .priority = 996, .protocols = "grpcs https", .allowed = "grpcs https tls"},
-    {.name = "key-auth", .priority = 1250, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS " ws wss"},
-    {.name = "basic-auth", .priority = 1100, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS " ws wss"},
-    {.name = "acl", .priority = 950, .protocols = HTTP_PROTOCOLS, .allowed = HTTP_PROTOCOLS " ws wss"},
-    {.name = "ip-restriction",
-     .priority = 990,
-     .protocols = HTTP_PROTOCOLS " tcp tls",
-     .allowed = HTTP_PROTOCOLS " tcp tls tls_passthrough udp ws wss",
-     .on_consumer = true},
-    {.name = "request-termination",
-     .priority = 2,
-     .protocols = HTTP_PROTOCOLS,
-     .allowed = HTTP_PROTOCOLS " ws wss",
-     .on_consumer = true},
-    {.name = "request-size-limiting",
-     .priority = 951,
-     .protocols = HTTP_PROTOCOLS,
-     .allowed = HTTP_PROTOCOLS " ws wss",
-     .on_consumer = true},
-    {.name = "rate-limiting",
-     .priority = 910,
-     .protocols = HTTP_PROTOCOLS,
-     .allowed = HTTP_PROTOCOLS " ws wss",
-     .on_consumer = true},
-    {.name = "correlation-id",
-     .priority = 100001,
-     .protocols = HTTP_PROTOCOLS,
-     .allowed = HTTP_PROTOCOLS " ws wss",
-     .on_consumer = true},
-};
+#define INFO_ROW(id, ID, its_name, its_priority, ...) {.name = (its_name), .priority = (its_priority), __VA_ARGS__},
+static const struct sp_plugin_info plugins[] = {SP_PLUGIN_ROWS(INFO_ROW)};
 
 const struct sp_plugin_info *sp_plugin_infos(size_t *num)
 {

@@ -110,9 +110,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_acl = {
-    .name = "acl",
-    .priority = 950,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_ACL,
+    DP_KIND(acl),
     .compile = compile,
     .access = access,
 };

@@ -175,9 +175,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_basic_auth = {
-    .name = "basic-auth",
-    .priority = 1100,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_BASIC_AUTH,
+    DP_KIND(basic_auth),
     .compile = compile,
     .access = access,
 };

@@ -67,9 +67,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_correlation_id = {
-    .name = "correlation-id",
-    .priority = 100001,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_CORRELATION_ID,
+    DP_KIND(correlation_id),
     .compile = compile,
     .access = access,
 };

@@ -92,9 +92,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_header_cert_auth = {
-    .name = "header-cert-auth",
-    .priority = 1009,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_HEADER_CERT_AUTH,
+    DP_KIND(header_cert_auth),
     .compile = compile,
     .access = access,
 };

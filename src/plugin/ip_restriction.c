@@ -66,9 +66,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_ip_restriction = {
-    .name = "ip-restriction",
-    .priority = 990,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_IP_RESTRICTION,
+    DP_KIND(ip_restriction),
     .compile = compile,
     .access = access,
 };

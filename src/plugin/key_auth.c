@@ -148,9 +148,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_key_auth = {
-    .name = "key-auth",
-    .priority = 1250,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_KEY_AUTH,
+    DP_KIND(key_auth),
     .compile = compile,
     .access = access,
 };

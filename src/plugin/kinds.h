@@ -1,16 +1,16 @@
-/* The rows of the table in registry.c: one plugin, one file, one row. */
+/* What runs the plugins of model/plugins.h. The file of each defines dp_<id>, and begins it with DP_KIND(id): the rest
+ * of its row. Constants, any thread. */
 #pragma once
+#include "model/plugins.h"
 #include "plugin/plugin.h"
 
-extern const struct dp_plugin_kind dp_acl;
-extern const struct dp_plugin_kind dp_basic_auth;
-extern const struct dp_plugin_kind dp_correlation_id;
-extern const struct dp_plugin_kind dp_header_cert_auth;
-extern const struct dp_plugin_kind dp_ip_restriction;
-extern const struct dp_plugin_kind dp_key_auth;
-extern const struct dp_plugin_kind dp_mtls_auth;
-extern const struct dp_plugin_kind dp_rate_limiting;
-extern const struct dp_plugin_kind dp_request_size_limiting;
-extern const struct dp_plugin_kind dp_request_termination;
-extern const struct dp_plugin_kind dp_tls_handshake_modifier;
-extern const struct dp_plugin_kind dp_tls_metadata_headers;
+#define DP_KIND_ROW(id, ID, its_name, its_priority, ...)                                                               \
+    extern const struct dp_plugin_kind dp_##id;                                                                        \
+    extern const char dp_name_of_##id[];                                                                               \
+    enum { DP_PRIORITY_OF_##id = (its_priority), DP_CASE_OF_##id = SALLYPORT__V1__PLUGIN__CONFIG_##ID };
+SP_PLUGIN_ROWS(DP_KIND_ROW)
+#undef DP_KIND_ROW
+
+#define DP_KIND(id)                                                                                                    \
+    .name = dp_name_of_##id, .priority = DP_PRIORITY_OF_##id,                                                          \
+    .config_case = (Sallyport__V1__Plugin__ConfigCase)DP_CASE_OF_##id

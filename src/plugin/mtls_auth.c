@@ -42,9 +42,7 @@ static bool stands(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_mtls_auth = {
-    .name = "mtls-auth",
-    .priority = 1600,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_MTLS_AUTH,
+    DP_KIND(mtls_auth),
     .compile = compile,
     .access = access,
     .stands = stands,

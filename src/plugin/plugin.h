@@ -157,7 +157,7 @@ struct dp_call {
 
 enum dp_verdict { DP_NEXT, DP_REPLY, DP_PAUSE };
 
-/* One kind of plugin: a const table row in registry.c. */
+/* One kind of plugin; plugin/kinds.h declares them. */
 struct dp_plugin_kind {
     const char *name;
     int priority;

@@ -195,9 +195,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_rate_limiting = {
-    .name = "rate-limiting",
-    .priority = 910,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_RATE_LIMITING,
+    DP_KIND(rate_limiting),
     .compile = compile,
     .access = access,
 };

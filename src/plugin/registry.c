@@ -1,20 +1,10 @@
 #include "plugin/kinds.h"
 
-const struct dp_plugin_kind *const dp_plugin_kinds[] = {
-    &dp_acl,
-    &dp_basic_auth,
-    &dp_correlation_id,
-    &dp_header_cert_auth,
-    &dp_ip_restriction,
-    &dp_key_auth,
-    &dp_mtls_auth,
-    &dp_rate_limiting,
-    &dp_request_size_limiting,
-    &dp_request_termination,
-    &dp_tls_handshake_modifier,
-    &dp_tls_metadata_headers,
-    NULL,
-};
+#define NAME_ROW(id, ID, its_name, ...) const char dp_name_of_##id[] = its_name;
+SP_PLUGIN_ROWS(NAME_ROW)
+
+#define KIND_ROW(id, ...) &dp_##id,
+const struct dp_plugin_kind *const dp_plugin_kinds[] = {SP_PLUGIN_ROWS(KIND_ROW) NULL};
 
 const struct dp_plugin_kind *dp_plugin_kind_of(Sallyport__V1__Plugin__ConfigCase config_case)
 {

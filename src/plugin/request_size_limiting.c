@@ -49,9 +49,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_request_size_limiting = {
-    .name = "request-size-limiting",
-    .priority = 951,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_REQUEST_SIZE_LIMITING,
+    DP_KIND(request_size_limiting),
     .compile = compile,
     .access = access,
 };

@@ -118,9 +118,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_request_termination = {
-    .name = "request-termination",
-    .priority = 2,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_REQUEST_TERMINATION,
+    DP_KIND(request_termination),
     .compile = compile,
     .access = access,
 };

@@ -16,8 +16,6 @@ static sp_result compile(struct sp_arena *a, const struct dp_directory *d, const
 }
 
 const struct dp_plugin_kind dp_tls_handshake_modifier = {
-    .name = "tls-handshake-modifier",
-    .priority = 997,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_TLS_HANDSHAKE_MODIFIER,
+    DP_KIND(tls_handshake_modifier),
     .compile = compile,
 };

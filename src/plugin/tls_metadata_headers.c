@@ -144,9 +144,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
 }
 
 const struct dp_plugin_kind dp_tls_metadata_headers = {
-    .name = "tls-metadata-headers",
-    .priority = 996,
-    .config_case = SALLYPORT__V1__PLUGIN__CONFIG_TLS_METADATA_HEADERS,
+    DP_KIND(tls_metadata_headers),
     .compile = compile,
     .access = access,
 };

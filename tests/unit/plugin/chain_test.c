@@ -242,6 +242,10 @@ static void registry_rows_are_whole(void **state)
         assert_non_null(dp_plugin_kinds[i]->compile);
         assert_ptr_equal(dp_plugin_kind_of(dp_plugin_kinds[i]->config_case), dp_plugin_kinds[i]);
     }
+    const ProtobufCMessageDescriptor *d = &sallyport__v1__plugin__descriptor;
+    for (unsigned i = 0; i < d->n_fields; i++)
+        if (d->fields[i].flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
+            assert_non_null(dp_plugin_kind_of((Sallyport__V1__Plugin__ConfigCase)d->fields[i].id));
     assert_null(dp_plugin_kind_of(SALLYPORT__V1__PLUGIN__CONFIG__NOT_SET));
 }
 
