@@ -478,7 +478,7 @@ static void rate_limiting_by_service_and_group(void **state)
     Sallyport__V1__RateLimitingConfig c = SALLYPORT__V1__RATE_LIMITING_CONFIG__INIT;
     c.year = 1;
     c.limit_by = (char *)"service";
-    Sallyport__V1__Plugin *p = plugin(l, (int)dp_rate_limiting.config_case, &c);
+    Sallyport__V1__Plugin *p = plugin(l, &dp_rate_limiting, &c);
     p->id = (char *)"by-service";
     void *i;
     struct sp_error err;
@@ -527,19 +527,6 @@ static void queries(void **state)
     assert_true(sp_str_eq(v, SP_STR("%zz")));
     assert_int_equal(dp_query_without(l->arena, SP_STR("?a=1&a=2"), SP_STR("a")).len, 0);
     assert_true(sp_str_eq(dp_query_without(l->arena, SP_STR("?a=1&b=&c&a=2"), SP_STR("a")), SP_STR("?b=&c")));
-}
-
-static void add_plugin(struct lab *l, const struct dp_plugin_kind *kind, void *config, const char *consumer)
-{
-    Sallyport__V1__Plugin *p = plugin(l, (int)kind->config_case, config);
-    if (consumer) {
-        p->consumer = SP_NEW(l->arena, Sallyport__V1__Ref);
-        sallyport__v1__ref__init(p->consumer);
-        p->consumer->id = (char *)consumer;
-    }
-    struct sp_error err;
-    if (sp_failed(dp_directory_add_plugin(l->directory, p, &err)))
-        fail_msg("%s", err.text);
 }
 
 /* mtls-auth or key-auth; who is neither is anonymous, and anonymous is terminated. */

@@ -1,9 +1,8 @@
 /* basic-auth by itself with a checker that answers what a test says, and beside the other authentications. */
-#include "lab.h"
+#include "calls.h"
 
 #include "base/encoding.h"
 #include "base/log.h"
-#include "plugin/kinds.h"
 #include "plugin/passwords.h"
 
 #define CHEAP "$scrypt$ln=10,r=8,p=1$MTIzNDU2Nzg$8dnX/yuxrxutNDx0smRETeFQ6FQvY4DdpvWf/OFkhDA" /* "pw" */
@@ -112,25 +111,6 @@ static const char *sealed(const char *name, const char *secret, bool sha1)
     return text;
 }
 
-static Sallyport__V1__Plugin *plugin(void *config, Sallyport__V1__Plugin__ConfigCase config_case)
-{
-    Sallyport__V1__Plugin *p = SP_NEW(world->lab->arena, Sallyport__V1__Plugin);
-    sallyport__v1__plugin__init(p);
-    p->config_case = config_case;
-    p->mtls_auth = config; /* the union's members are pointers all */
-    return p;
-}
-
-static const void *ready(Sallyport__V1__BasicAuthConfig *c)
-{
-    void *out;
-    struct sp_error err;
-    if (sp_failed(dp_basic_auth.compile(world->lab->arena, world->lab->directory, plugin(c, dp_basic_auth.config_case),
-                                        &out, &err)))
-        fail_msg("%s", err.text);
-    return out;
-}
-
 static struct request *request(void)
 {
     struct request *r = request_new(world->lab, NULL);
@@ -190,7 +170,7 @@ static void fields(void **state)
     (void)state;
     Sallyport__V1__BasicAuthConfig c = SALLYPORT__V1__BASIC_AUTH_CONFIG__INIT;
     add_login("al", sealed("login-id", "p:w", false));
-    const void *in = ready(&c);
+    const void *in = ready(world->lab, &dp_basic_auth, &c);
     passes(in, with("Authorization", "al:p:w"));
     passes(in, with("Proxy-Authorization", "al:p:w"));
     const char *raw[] = {"",           "Basic",        "Basic ",     "Bearer YWw6cDp3", "Basic YWw6cDp",
@@ -230,7 +210,7 @@ static void two_fields(void **state)
     (void)state;
     Sallyport__V1__BasicAuthConfig c = SALLYPORT__V1__BASIC_AUTH_CONFIG__INIT;
     add_login("al", sealed("login-id", "pw", false));
-    const void *in = ready(&c);
+    const void *in = ready(world->lab, &dp_basic_auth, &c);
     struct request *r = with("Authorization", "al:wrong");
     says(r, "Proxy-Authorization", "al:pw");
     sp_fields_strip_hop_by_hop(&r->head.fields); /* it is for us, and never goes on */
@@ -254,36 +234,33 @@ static void settings(void **state)
     add_login("al", sealed("login-id", "pw", false));
     add_consumer(world->lab, (struct person){.id = "a-id", .username = "anon"});
     struct request *r = with("Authorization", "al:pw");
-    assert_int_equal(access(ready(&c), r), DP_NEXT);
+    assert_int_equal(access(ready(world->lab, &dp_basic_auth, &c), r), DP_NEXT);
     assert_string_equal(sent(r, "Authorization"), "Basic YWw6cHc=");
     request_free(r);
     c.hide_credentials = true;
     r = with("Authorization", "al:pw");
-    assert_int_equal(access(ready(&c), r), DP_NEXT);
+    assert_int_equal(access(ready(world->lab, &dp_basic_auth, &c), r), DP_NEXT);
     assert_string_equal(sent(r, "Authorization"), "");
     request_free(r);
     c.anonymous = (char *)"anon";
     r = with("Authorization", "al:wrong");
-    assert_int_equal(access(ready(&c), r), DP_NEXT);
+    assert_int_equal(access(ready(world->lab, &dp_basic_auth, &c), r), DP_NEXT);
     assert_string_equal(sent(r, "X-Anonymous-Consumer"), "true");
     assert_string_equal(sent(r, "Authorization"), "");
     request_free(r);
     c.anonymous = (char *)"missing";
     r = request();
-    assert_int_equal(access(ready(&c), r), DP_REPLY);
+    assert_int_equal(access(ready(world->lab, &dp_basic_auth, &c), r), DP_REPLY);
     assert_int_equal(r->call.reply_status, 500);
     request_free(r);
     c.anonymous = NULL;
     c.realm = (char *)"the lab";
     r = request();
-    access(ready(&c), r);
+    access(ready(world->lab, &dp_basic_auth, &c), r);
     assert_true(sp_str_eq(r->call.reply_fields.v[0].value, SP_STR("Basic realm=\"the lab\"")));
     request_free(r);
-    void *out;
-    struct sp_error err;
     c.realm = (char *)"a\nb";
-    assert_true(sp_failed(dp_basic_auth.compile(world->lab->arena, world->lab->directory,
-                                                plugin(&c, dp_basic_auth.config_case), &out, &err)));
+    assert_true(refuses(world->lab, &dp_basic_auth, &c, "config.realm"));
 }
 
 static void wait_and_finish(const void *in, struct request *r, bool right)
@@ -304,10 +281,11 @@ static void dear_hashes(void **state)
     (void)state;
     Sallyport__V1__BasicAuthConfig c = SALLYPORT__V1__BASIC_AUTH_CONFIG__INIT;
     add_login("al", CHEAP);
-    const void *in = ready(&c);
+    const void *in = ready(world->lab, &dp_basic_auth, &c);
     wait_and_finish(in, with("Authorization", "al:pw"), true);
     passes(in, with("Authorization", "al:pw"));
-    passes(ready(&c), with("Authorization", "al:pw")); /* another instance, another configuration: the same fact */
+    passes(ready(world->lab, &dp_basic_auth, &c),
+           with("Authorization", "al:pw")); /* another instance, another configuration: the same fact */
     assert_int_equal(world->num, 1);
     wait_and_finish(in, with("Authorization", "al:pv"), false);
     wait_and_finish(in, with("Authorization", "al:pv"), false);
@@ -322,7 +300,7 @@ static void dear_hashes_of_kong(void **state)
     (void)state;
     Sallyport__V1__BasicAuthConfig c = SALLYPORT__V1__BASIC_AUTH_CONFIG__INIT;
     add_login("al", CHEAP_SHA1);
-    const void *in = ready(&c);
+    const void *in = ready(world->lab, &dp_basic_auth, &c);
     wait_and_finish(in, with("Authorization", "al:pw"), true);
     assert_string_equal(world->checks[0].secret, KONGS);
     wait_and_finish(in, with("Authorization", "al:" KONGS), false); /* the hash is no password */
@@ -336,7 +314,7 @@ static void names_cannot_be_told(void **state)
     Sallyport__V1__BasicAuthConfig c = SALLYPORT__V1__BASIC_AUTH_CONFIG__INIT;
     add_login("al", CHEAP);
     add_login("lo", sealed("login-id", "local", false));
-    const void *in = ready(&c);
+    const void *in = ready(world->lab, &dp_basic_auth, &c);
     const char *pairs[] = {"nobody:pw", "al:wrong", "lo:wrong"};
     for (size_t i = 0; i < 3; i++) {
         struct request *r = with("Authorization", pairs[i]);
@@ -359,7 +337,7 @@ static void a_full_queue(void **state)
     add_consumer(world->lab, (struct person){.id = "a-id", .username = "anon"});
     add_login("al", CHEAP);
     c.anonymous = (char *)"anon"; /* who could not be checked is not anonymous either */
-    const void *in = ready(&c);
+    const void *in = ready(world->lab, &dp_basic_auth, &c);
     world->full = true;
     struct request *r = with("Authorization", "al:pw");
     assert_int_equal(access(in, r), DP_REPLY);
@@ -375,7 +353,7 @@ static void a_client_that_goes_away(void **state)
     Sallyport__V1__BasicAuthConfig c = SALLYPORT__V1__BASIC_AUTH_CONFIG__INIT;
     add_login("al", CHEAP);
     struct request *r = with("Authorization", "al:pw");
-    assert_int_equal(access(ready(&c), r), DP_PAUSE);
+    assert_int_equal(access(ready(world->lab, &dp_basic_auth, &c), r), DP_PAUSE);
     assert_non_null(r->call.cancel);
     r->call.cancel(&r->call);
     assert_int_equal(world->cancelled, 1);
@@ -384,13 +362,6 @@ static void a_client_that_goes_away(void **state)
 }
 
 /* --- all four together (kong-behaviour 8.1 point 5) --- */
-
-static void add_plugin(const struct dp_plugin_kind *kind, void *config)
-{
-    struct sp_error err;
-    if (sp_failed(dp_directory_add_plugin(world->lab->directory, plugin(config, kind->config_case), &err)))
-        fail_msg("%s", err.text);
-}
 
 static char ca_id[] = "ca", *cas[] = {ca_id};
 static struct sp_str pem_field(struct lab *l, const struct issued *leaf)
@@ -436,10 +407,10 @@ static struct dp_chain *chain_of_four(const char *anonymous)
     add_consumer(l, (struct person){.id = "t-id", .username = "by-tls"});
     add_consumer(l, (struct person){.id = "h-id", .username = "by-field"});
     add_consumer(l, (struct person){.id = "a-id", .username = "anon"});
-    add_plugin(&dp_header_cert_auth, &h);
-    add_plugin(&dp_basic_auth, &b);
-    add_plugin(&dp_key_auth, &k);
-    add_plugin(&dp_mtls_auth, &m);
+    add_plugin(l, &dp_header_cert_auth, &h, NULL);
+    add_plugin(l, &dp_basic_auth, &b, NULL);
+    add_plugin(l, &dp_key_auth, &k, NULL);
+    add_plugin(l, &dp_mtls_auth, &m, NULL);
     return dp_chain_compile(l->arena, l->directory, &route, NULL);
 }
 

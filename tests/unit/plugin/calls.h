@@ -10,11 +10,11 @@ static inline size_t words(char **to, const char *a, const char *b)
     return (a != NULL) + (b != NULL);
 }
 
-static inline Sallyport__V1__Plugin *plugin(struct lab *l, int config_case, void *config)
+static inline Sallyport__V1__Plugin *plugin(struct lab *l, const struct dp_plugin_kind *kind, void *config)
 {
     Sallyport__V1__Plugin *p = SP_NEW(l->arena, Sallyport__V1__Plugin);
     sallyport__v1__plugin__init(p);
-    p->config_case = (Sallyport__V1__Plugin__ConfigCase)config_case;
+    p->config_case = kind->config_case;
     p->mtls_auth = config; /* the union's members are pointers all */
     return p;
 }
@@ -23,7 +23,7 @@ static inline const void *ready(struct lab *l, const struct dp_plugin_kind *kind
 {
     void *out;
     struct sp_error err;
-    if (sp_failed(kind->compile(l->arena, l->directory, plugin(l, (int)kind->config_case, config), &out, &err)))
+    if (sp_failed(kind->compile(l->arena, l->directory, plugin(l, kind, config), &out, &err)))
         fail_msg("%s", err.text);
     return out;
 }
@@ -32,9 +32,22 @@ static inline bool refuses(struct lab *l, const struct dp_plugin_kind *kind, voi
 {
     void *out;
     struct sp_error err;
-    bool failed =
-        sp_failed(kind->compile(l->arena, l->directory, plugin(l, (int)kind->config_case, config), &out, &err));
+    bool failed = sp_failed(kind->compile(l->arena, l->directory, plugin(l, kind, config), &out, &err));
     return failed && strstr(err.text, field);
+}
+
+/* consumer: that it is attached to; NULL: global. */
+static inline void add_plugin(struct lab *l, const struct dp_plugin_kind *kind, void *config, const char *consumer)
+{
+    Sallyport__V1__Plugin *p = plugin(l, kind, config);
+    if (consumer) {
+        p->consumer = SP_NEW(l->arena, Sallyport__V1__Ref);
+        sallyport__v1__ref__init(p->consumer);
+        p->consumer->id = (char *)consumer;
+    }
+    struct sp_error err;
+    if (sp_failed(dp_directory_add_plugin(l->directory, p, &err)))
+        fail_msg("%s", err.text);
 }
 
 static inline struct request *with_method(struct lab *l, const char *method)

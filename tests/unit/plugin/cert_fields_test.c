@@ -1,9 +1,8 @@
 /* Certificates in header fields: header-cert-auth takes them from there, tls-metadata-headers puts them there. */
-#include "lab.h"
+#include "calls.h"
 
 #include "base/encoding.h"
 #include "base/log.h"
-#include "plugin/kinds.h"
 
 static const char no_certificate[] = "No required TLS certificate was sent";
 static const char not_verified[] = "TLS certificate failed verification";
@@ -18,24 +17,6 @@ static Sallyport__V1__HeaderCertAuthConfig header_config(const char *format)
     c.certificate_header_name = (char *)"X-Client-Cert";
     c.certificate_header_format = (char *)format;
     return c;
-}
-
-static sp_result compile(struct lab *l, const struct dp_plugin_kind *kind, void *config, void **out,
-                         struct sp_error *err)
-{
-    Sallyport__V1__Plugin p = SALLYPORT__V1__PLUGIN__INIT;
-    p.config_case = kind->config_case;
-    p.mtls_auth = config; /* the union's members are pointers all */
-    return kind->compile(l->arena, l->directory, &p, out, err);
-}
-
-static const void *ready(struct lab *l, const struct dp_plugin_kind *kind, void *config)
-{
-    void *out;
-    struct sp_error err;
-    if (sp_failed(compile(l, kind, config, &out, &err)))
-        fail_msg("%s", err.text);
-    return out;
 }
 
 static const char *base64(struct lab *l, struct sp_str bytes)
@@ -280,19 +261,14 @@ static void pipeline_is_the_same(void **state)
 static void bad_configs(void **state)
 {
     struct lab *l = *state;
-    void *out;
-    struct sp_error err;
     Sallyport__V1__HeaderCertAuthConfig c = header_config("der");
-    assert_true(sp_failed(compile(l, &dp_header_cert_auth, &c, &out, &err)));
-    assert_non_null(strstr(err.text, "config.certificate_header_format"));
+    assert_true(refuses(l, &dp_header_cert_auth, &c, "config.certificate_header_format"));
     c = header_config("xfcc");
     c.certificate_header_name = NULL;
-    assert_true(sp_failed(compile(l, &dp_header_cert_auth, &c, &out, &err)));
-    assert_non_null(strstr(err.text, "config.certificate_header_name"));
+    assert_true(refuses(l, &dp_header_cert_auth, &c, "config.certificate_header_name"));
     Sallyport__V1__TlsMetadataHeadersConfig m = SALLYPORT__V1__TLS_METADATA_HEADERS_CONFIG__INIT;
     m.client_serial_header_name = (char *)"a:b";
-    assert_true(sp_failed(compile(l, &dp_tls_metadata_headers, &m, &out, &err)));
-    assert_non_null(strstr(err.text, "config.client_serial_header_name"));
+    assert_true(refuses(l, &dp_tls_metadata_headers, &m, "config.client_serial_header_name"));
 }
 
 /* --- tls-metadata-headers --- */
@@ -406,17 +382,6 @@ static void metadata_as_rfc9440(void **state)
     }
 }
 
-static void add_plugin(struct lab *l, int config_case, void *config)
-{
-    Sallyport__V1__Plugin *p = SP_NEW(l->arena, Sallyport__V1__Plugin);
-    sallyport__v1__plugin__init(p);
-    p->config_case = (Sallyport__V1__Plugin__ConfigCase)config_case;
-    p->mtls_auth = config; /* the union's members are pointers all */
-    struct sp_error err;
-    if (sp_failed(dp_directory_add_plugin(l->directory, p, &err)))
-        fail_msg("%s", err.text);
-}
-
 static struct request *through(struct lab *l, struct request *r, bool trusted)
 {
     Sallyport__V1__Route route = SALLYPORT__V1__ROUTE__INIT;
@@ -449,8 +414,8 @@ static void rfc9440_fields_are_nobodys(void **state)
     h.revocation_check_mode = (char *)"SKIP";
     Sallyport__V1__TlsMetadataHeadersConfig c = metadata_config();
     c.format = (char *)"rfc9440";
-    add_plugin(l, SALLYPORT__V1__PLUGIN__CONFIG_HEADER_CERT_AUTH, &h);
-    add_plugin(l, SALLYPORT__V1__PLUGIN__CONFIG_TLS_METADATA_HEADERS, &c);
+    add_plugin(l, &dp_header_cert_auth, &h, NULL);
+    add_plugin(l, &dp_tls_metadata_headers, &c, NULL);
     r = request_new(l, CHAIN(&other)); /* the field's certificate is verified, the connection's is not */
     client_sends(r, "X-Cert", base64(l, alice.der));
     through(l, r, true);
@@ -463,7 +428,7 @@ static void rfc9440_fields_are_nobodys(void **state)
     m.n_ca_certificates = 1;
     m.ca_certificates = cas;
     m.revocation_check_mode = (char *)"SKIP";
-    add_plugin(l, SALLYPORT__V1__PLUGIN__CONFIG_MTLS_AUTH, &m);
+    add_plugin(l, &dp_mtls_auth, &m, NULL);
     r = request_new(l, CHAIN(&alice));
     client_sends(r, "X-Cert", base64(l, alice.der));
     through(l, r, true);
@@ -479,7 +444,7 @@ static void names_of_the_config_are_ours(void **state)
     Sallyport__V1__TlsMetadataHeadersConfig c = metadata_config();
     c.client_cert_header_name = (char *)"Client-Cert";
     c.client_serial_header_name = (char *)"My-Serial";
-    add_plugin(l, SALLYPORT__V1__PLUGIN__CONFIG_TLS_METADATA_HEADERS, &c);
+    add_plugin(l, &dp_tls_metadata_headers, &c, NULL);
     struct request *r = through(l, request_new(l, CHAIN(&leaf)), false);
     assert_string_equal(sent(r, "Client-Cert"), percent(l, leaf.pem));
     assert_false(dp_identity_allows_trailer(&r->call, SP_STR("my_serial")));
