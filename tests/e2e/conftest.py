@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+from sallytest.hybrid import Cluster # noqa: E402
 from sallytest.pki import Pki # noqa: E402
 from sallytest.programs import DataPlane, HAProxy, Nginx, NginxStream # noqa: E402
 from sallytest.upstream import Echo, Scripted # noqa: E402
@@ -69,6 +70,14 @@ def sallyport(tmp_path):
         return program.start(ready)
     yield start
     finish(started)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A control plane, to which a test adds nodes."""
+    made = Cluster(tmp_path / "cluster").start()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -9,23 +9,14 @@ import yaml
 
 from sallytest import poll
 from sallytest.clients import client_context, curl, read_all, read_answer
-from sallytest.config import document, route, service
+from sallytest.config import app, document, header_cert_auth, plugin, route, service
 from sallytest.programs import run
 
 CLIENT, BALANCER, STRANGER = "127.0.0.5", "127.0.0.1", "127.0.0.9" # all of them are this machine
 
 
-def plugin(name, **config):
-    return {"name": name, "config": config}
-
-
 def config(pki, echo, *plugins):
-    return document(pki, service("app", echo.url, route("r", hosts=["a.test"], plugins=list(plugins))))
-
-
-def header_auth(pki, form="base64_encoded", **more):
-    return plugin("header-cert-auth", ca_certificates=[pki.clients.id], revocation_check_mode="SKIP",
-                  certificate_header_name="X-Forwarded-Cert", certificate_header_format=form, **more)
+    return document(pki, app(echo, *plugins))
 
 
 def body_of(leaf):
@@ -199,7 +190,7 @@ def test_rates_are_counted_for_clients(pki, echo, sallyport):
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("option", ["proxy_protocol", "X-Forwarded-For"])
 def test_trust_is_about_the_tcp_peer(pki, echo, sallyport, tls, option):
-    proxy = sallyport(config(pki, echo, header_auth(pki)), *PROXIED, "--trusted-ips", BALANCER, "--real-ip-header", option)
+    proxy = sallyport(config(pki, echo, header_cert_auth(pki.clients)), *PROXIED, "--trusted-ips", BALANCER, "--real-ip-header", option)
     open_, behind = ((proxy.ports if tls else proxy.plains)[i] for i in (0, 1))
     field = f"X-Forwarded-Cert: {body_of(pki.alice)}"
     spoofed = [f"X-Forwarded-For: {BALANCER}", f"X-Real-IP: {BALANCER}", "X-Forwarded-Proto: https", f"Forwarded: for={BALANCER}"]
@@ -243,7 +234,7 @@ def test_dialects(pki, echo, sallyport, http2):
     rows = dialects(pki)
     assert len(rows["url of 16 KiB"][1]) > 16384 and len(rows["base64 of 12 KiB"][1]) > 8192
     forms = ("base64_encoded", "url_encoded")
-    routes = [route(form[:3], paths=[f"/{form}"], plugins=[header_auth(pki, form)]) for form in forms]
+    routes = [route(form[:3], paths=[f"/{form}"], plugins=[header_cert_auth(pki.clients, form=form)]) for form in forms]
     proxy = sallyport(document(pki, service("app", echo.url, *routes)), "--trusted-ips", BALANCER)
     for name, (form, value, consumer) in rows.items():
         for field in ("X-Forwarded-Cert", "x-FORWARDED-cert"):
@@ -264,9 +255,8 @@ def test_dialects(pki, echo, sallyport, http2):
 @pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
 def test_chains_of_the_other_dialects(pki, echo, sallyport, http2):
     """RFC 9440 has the chain in a field of its own, which may come in parts; Envoy writes the chain after what others said."""
-    routes = [route("r", paths=["/rfc"], plugins=[{**header_auth(pki, "rfc9440"), "config": {
-                  **header_auth(pki, "rfc9440")["config"], "certificate_header_name": "Client-Cert"}}]),
-              route("x", paths=["/xfcc"], plugins=[header_auth(pki, "xfcc")])]
+    routes = [route("r", paths=["/rfc"], plugins=[header_cert_auth(pki.clients, form="rfc9440", certificate_header_name="Client-Cert")]),
+              route("x", paths=["/xfcc"], plugins=[header_cert_auth(pki.clients, form="xfcc")])]
     proxy = sallyport(document(pki, service("app", echo.url, *routes)), "--trusted-ips", BALANCER)
     chain = urllib.parse.quote(pki.bob.chain_pem, safe="")
 
@@ -290,7 +280,7 @@ def test_chains_of_the_other_dialects(pki, echo, sallyport, http2):
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_nginx_terminates_tls(pki, echo, sallyport, nginx, secure):
     """nginx asks for a certificate, judges nothing, and hands on what came in $ssl_client_escaped_cert."""
-    proxy = sallyport(config(pki, echo, header_auth(pki, "url_encoded")), "--trusted-ips", BALANCER, "--real-ip-header", "X-Forwarded-For")
+    proxy = sallyport(config(pki, echo, header_cert_auth(pki.clients, form="url_encoded")), "--trusted-ips", BALANCER, "--real-ip-header", "X-Forwarded-For")
     to = f"https://127.0.0.1:{proxy.port}" if secure else f"http://127.0.0.1:{proxy.plain}"
     outside = nginx(f"""ssl_verify_client optional_no_ca; location / {{ proxy_pass {to}; proxy_http_version 1.1; proxy_ssl_name a.test;
         proxy_ssl_server_name on; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -311,7 +301,7 @@ def test_nginx_terminates_tls(pki, echo, sallyport, nginx, secure):
 
 def test_haproxy_terminates_tls(pki, echo, sallyport, in_front, tmp_path):
     """The address in a PROXY header of version 2, the certificate as base64 of DER, over TLS again."""
-    proxy = sallyport(config(pki, echo, header_auth(pki)), *PROXIED, *BELIEVED)
+    proxy = sallyport(config(pki, echo, header_cert_auth(pki.clients)), *PROXIED, *BELIEVED)
     both = tmp_path / "web.pem"
     both.write_text(pki.web.chain_pem + pki.web.key_pem)
     ask_all = f"ssl crt {both} verify optional ca-file {pki.clients.cert} ca-ignore-err all crt-ignore-err all"

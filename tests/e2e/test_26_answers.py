@@ -4,13 +4,9 @@ import re
 import pytest
 
 from sallytest.clients import curl, open_tls, read_answer
-from sallytest.config import document, route, service
+from sallytest.config import document, plugin, route, service
 
 JSON = "application/json; charset=utf-8"
-
-
-def plugin(name, **config):
-    return {"name": name, "config": config}
 
 
 def on(host, *plugins, **fields):

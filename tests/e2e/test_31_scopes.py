@@ -1,12 +1,8 @@
 """Whose plugin runs: consumers, groups, anonymous; authentications that must all succeed, and those of which one is enough."""
 import pytest
 
-from sallytest.clients import curl
-from sallytest.config import document, mtls_auth, route, service
-
-
-def plugin(name, **config):
-    return {"name": name, "config": config}
+from sallytest.clients import curl, message
+from sallytest.config import document, mtls_auth, plugin, route, service
 
 
 def stop(message):
@@ -19,10 +15,6 @@ def person(name, *groups, **more):
 
 def ask(proxy, host, key=None, cert=None, *options):
     return curl(f"https://{host}/", *(["-H", f"apikey: {key}"] if key else []), *options, cert=cert, resolve=proxy.port)
-
-
-def message(answer):
-    return answer.status, answer.json()["message"]
 
 
 @pytest.fixture(scope="module")

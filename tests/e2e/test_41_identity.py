@@ -6,30 +6,13 @@ import uuid
 import pytest
 
 from sallytest import poll
-from sallytest.clients import curl
-from sallytest.config import document, mtls_auth, route, service
-
-
-def plugin(name, **config):
-    return {"name": name, "config": config}
-
-
-def app(echo, *plugins, **fields):
-    return service("app", echo.url, route("r", hosts=["a.test"], plugins=list(plugins), **fields))
+from sallytest.clients import curl, message
+from sallytest.config import app, document, header_cert_auth, mtls_auth, plugin, service
 
 
 def ask(proxy, *options, cert=None, path="/", plain=False, **how):
     scheme, port = ("http", proxy.plain) if plain else ("https", proxy.port)
     return curl(f"{scheme}://a.test{path}", *options, cert=cert, resolve=port, **how)
-
-
-def message(answer):
-    return answer.status, answer.json()["message"]
-
-
-def header_auth(pki, **config):
-    return plugin("header-cert-auth", ca_certificates=[pki.clients.id], revocation_check_mode="SKIP",
-                  certificate_header_name="X-Forwarded-Cert", **config)
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
@@ -168,7 +151,7 @@ FORMATS = {
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_certificates_in_fields(pki, echo, sallyport, form):
-    config = document(pki, app(echo, header_auth(pki, certificate_header_format=form)))
+    config = document(pki, app(echo, header_cert_auth(pki.clients, form=form)))
     field = ["-H", f"X-Forwarded-Cert: {FORMATS[form](pki.alice)}"]
     proxy = sallyport(config, "--trusted-ips", "127.0.0.0/8")
     for plain in (False, True):
@@ -181,7 +164,7 @@ def test_certificates_in_fields(pki, echo, sallyport, form):
 
 def test_certificates_in_fields_of_strangers(pki, echo, sallyport):
     form = "base64_encoded"
-    proxy = sallyport(document(pki, app(echo, header_auth(pki, certificate_header_format=form))))
+    proxy = sallyport(document(pki, app(echo, header_cert_auth(pki.clients, form=form))))
     answer = ask(proxy, "-H", f"X-Forwarded-Cert: {FORMATS[form](pki.alice)}")
     assert message(answer) == (401, "No required TLS certificate was sent")
     proxy.wait_log("[header-cert-auth]")

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from sallytest.clients import curl
-from sallytest.config import document, mtls_auth, route, service
+from sallytest.config import app, document, mtls_auth, plugin, service
 from sallytest.programs import run
 
 ALICE = "c0ffee00-0000-4000-8000-000000000001"
@@ -23,16 +23,8 @@ def kong(password, consumer=ALICE):
     return hashlib.sha1((password + consumer).encode()).hexdigest()
 
 
-def plugin(name, **config):
-    return {"name": name, "config": config}
-
-
 def person(password, name="al", **fields):
     return {"username": "alice", "id": ALICE, "basicauth_credentials": [{"username": name, "password": password}], **fields}
-
-
-def app(echo, *plugins):
-    return service("app", echo.url, route("r", hosts=["a.test"], plugins=list(plugins)))
 
 
 def ask(proxy, *options, login=None, cert=None, **how):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sallytest import poll
-from sallytest.clients import curl, open_tls, read_answer
+from sallytest.clients import curl, message, open_tls, read_answer
 from sallytest.config import document, route, service
 
 PEOPLE = [{"username": "alice", "keyauth_credentials": [{"key": "s3cret"}]}, {"username": "anon"}]
@@ -24,10 +24,6 @@ def proxy(pki, shared_echo, module_sallyport):
 def post(proxy, body, *options, host="a.test", kind="application/json", http2=False, **how):
     return curl(f"https://{host}/", "--data-binary", "@-", "-H", f"Content-Type: {kind}", *options, stdin=body, resolve=proxy.port,
                 http2=http2, **how)
-
-
-def message(answer):
-    return answer.status, answer.json()["message"]
 
 
 WAYS = [(False, []), (False, ["-H", "Transfer-Encoding: chunked"]), (False, ["-H", "Expect: 100-continue"]), (True, []),

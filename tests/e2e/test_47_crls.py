@@ -8,7 +8,6 @@ import pytest
 from sallytest import poll
 from sallytest.clients import curl, open_tls, read_answer, s_client
 from sallytest.config import document, route, service
-from sallytest.hybrid import Cluster
 from sallytest.pki import Authority, openssl
 from sallytest.programs import built, tool
 from sallytest.revocation import Responder, revoke, where
@@ -238,72 +237,60 @@ def test_an_entry_counts_for_open_connections_and_resumed_sessions(pki, ca, echo
     assert passes(proxy, friend) == (True, True, True)
 
 
-def test_in_hybrid_mode(pki, ca, echo, tmp_path):
+def test_in_hybrid_mode(pki, ca, echo, cluster, tmp_path):
     leaf, friend = ca.leaf("leaf"), ca.leaf("friend")
-    cluster = Cluster(tmp_path / "cluster").start()
-    try:
-        node = cluster.node(ready=False)
-        assert cluster.apply(guarded(pki, echo, ca, crls=[crl(ca)]), "--wait").code == 0
-        client = Open(node.port, echo, leaf, tmp_path)
-        revoke(ca, leaf)
-        said = cluster.apply(guarded(pki, echo, ca, crls=[crl(ca)]), "--wait")
-        assert said.code == 0, said
-        client.check_refused()
-        assert passes(node, friend) == (True, True, True)
-        wrong = cluster.apply(guarded(pki, echo, ca, crls=[crl(pki.other)]))
-        assert wrong.code != 0 and "crls[0]" in wrong.out + wrong.err and "of another issuer" in wrong.out + wrong.err, wrong
-        old = cluster.apply(guarded(pki, echo, ca, crls=[crl(ca, *LONG_AGO)]), "--wait")
-        assert old.code == 0 and "out of date" in old.out + old.err, old
-        assert passes(node, leaf) == (False, False, False)
-    finally:
-        cluster.stop()
+    node = cluster.node(ready=False)
+    assert cluster.apply(guarded(pki, echo, ca, crls=[crl(ca)]), "--wait").code == 0
+    client = Open(node.port, echo, leaf, tmp_path)
+    revoke(ca, leaf)
+    said = cluster.apply(guarded(pki, echo, ca, crls=[crl(ca)]), "--wait")
+    assert said.code == 0, said
+    client.check_refused()
+    assert passes(node, friend) == (True, True, True)
+    wrong = cluster.apply(guarded(pki, echo, ca, crls=[crl(pki.other)]))
+    assert wrong.code != 0 and "crls[0]" in wrong.out + wrong.err and "of another issuer" in wrong.out + wrong.err, wrong
+    old = cluster.apply(guarded(pki, echo, ca, crls=[crl(ca, *LONG_AGO)]), "--wait")
+    assert old.code == 0 and "out of date" in old.out + old.err, old
+    assert passes(node, leaf) == (False, False, False)
 
 
-def test_admin_api(pki, ca, echo, tmp_path):
+def test_admin_api(pki, ca, echo, cluster):
     """Kong's tools see nothing of a field that is not used."""
-    cluster = Cluster(tmp_path / "cluster").start()
-    try:
-        control = cluster.control
-        node = cluster.node(ready=False)
-        leaf = ca.leaf("leaf")
-        assert cluster.apply(guarded(pki, echo, ca), "--wait").code == 0
-        assert "crls" not in control.get(f"/ca_certificates/{ca.id}").json()
-        assert "crls" not in control.get("/ca_certificates").json()["data"][0]
-        revoke(ca, leaf)
-        def patch(crls):
-            return control.get(f"/ca_certificates/{ca.id}", "PATCH", json.dumps({"crls": crls}).encode(),
-                               {"Content-Type": "application/json"})
-        answer = patch([crl(ca)])
-        assert answer.status == 200 and len(answer.json()["crls"]) == 1, answer.body
-        poll(lambda: passes(node, leaf) == (False, False, False), "the node has heard of it")
-        refused = patch([crl(pki.other)])
-        assert refused.status == 400 and "another issuer" in json.dumps(refused.json()), refused.body
-        answer = patch(None)
-        assert answer.status == 200 and "crls" not in answer.json()
-        poll(lambda: passes(node, leaf) == (True, True, False), "the node has heard of that, too")
-    finally:
-        cluster.stop()
+    control = cluster.control
+    node = cluster.node(ready=False)
+    leaf = ca.leaf("leaf")
+    assert cluster.apply(guarded(pki, echo, ca), "--wait").code == 0
+    assert "crls" not in control.get(f"/ca_certificates/{ca.id}").json()
+    assert "crls" not in control.get("/ca_certificates").json()["data"][0]
+    revoke(ca, leaf)
+    def patch(crls):
+        return control.get(f"/ca_certificates/{ca.id}", "PATCH", json.dumps({"crls": crls}).encode(),
+                           {"Content-Type": "application/json"})
+    answer = patch([crl(ca)])
+    assert answer.status == 200 and len(answer.json()["crls"]) == 1, answer.body
+    poll(lambda: passes(node, leaf) == (False, False, False), "the node has heard of it")
+    refused = patch([crl(pki.other)])
+    assert refused.status == 400 and "another issuer" in json.dumps(refused.json()), refused.body
+    answer = patch(None)
+    assert answer.status == 200 and "crls" not in answer.json()
+    poll(lambda: passes(node, leaf) == (True, True, False), "the node has heard of that, too")
 
 
 # --- many
 
-def test_a_hundred_thousand_entries(pki, ca, echo, tmp_path):
+def test_a_hundred_thousand_entries(pki, ca, echo, cluster):
     """All the way: CLI, store, stream, data plane, and its cache after a restart."""
     leaf, bad = ca.leaf("leaf"), ca.leaf("bad")
     with open(ca.folder / "index.txt", "a") as index:
         index.writelines(f"R\t300101000000Z\t260101000000Z\t{i * 7919 + (1 << 120):032X}\tunknown\t/CN=gone\n" for i in range(100_000))
     revoke(ca, bad)
-    cluster = Cluster(tmp_path / "cluster").start()
-    try:
-        node = cluster.node(ready=False)
-        text = crl(ca)
-        assert len(text) > 4_000_000
-        said = cluster.apply(guarded(pki, echo, ca, crls=[text]), "--wait=240") # sanitizers take their time
-        assert said.code == 0, said
-        assert passes(node, leaf) == (True, True, True) and passes(node, bad) == (False, False, False)
-        node.stop()
-        cluster.control.kill()
-        node = cluster.node(connected=False)
-        assert passes(node, leaf) == (True, True, True) and passes(node, bad) == (False, False, False)
-    finally:
-        cluster.stop()
+    node = cluster.node(ready=False)
+    text = crl(ca)
+    assert len(text) > 4_000_000
+    said = cluster.apply(guarded(pki, echo, ca, crls=[text]), "--wait=240") # sanitizers take their time
+    assert said.code == 0, said
+    assert passes(node, leaf) == (True, True, True) and passes(node, bad) == (False, False, False)
+    node.stop()
+    cluster.control.kill()
+    node = cluster.node(connected=False)
+    assert passes(node, leaf) == (True, True, True) and passes(node, bad) == (False, False, False)

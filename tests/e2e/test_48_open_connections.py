@@ -12,7 +12,6 @@ import pytest
 from sallytest import poll
 from sallytest.clients import open_tls, read_answer, s_client
 from sallytest.config import document, mtls_auth, route, service
-from sallytest.hybrid import Cluster
 from sallytest.pki import Authority, openssl
 from sallytest.programs import http_get, tool
 from sallytest.revocation import revoke
@@ -158,13 +157,6 @@ def test_the_next_request_is_answered_by_the_new_file(pki, echo, sallyport, tmp_
         assert proxy.reload(config(pki, echo.url, **options))
     check(change, apply, proxy.port, pki, echo, tmp_path / what.replace(" ", "-"))
     assert (proxy.metric("sallyport_connections_identity_gone_total") > 0) == (change.becomes is None)
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    made = Cluster(tmp_path / "cluster").start()
-    yield made
-    made.stop()
 
 
 def test_the_next_request_is_answered_by_the_new_revision(pki, echo, cluster, tmp_path):

@@ -11,12 +11,8 @@ import pytest
 from test_01_readme import certificates, first_configuration
 
 from sallytest.clients import curl
-from sallytest.config import document, modifier, mtls_auth, route, service
+from sallytest.config import document, modifier, mtls_auth, plugin, route, service
 from sallytest.programs import Control, cluster_pki, http_get, run
-
-
-def plugin(kind, **config):
-    return {"name": kind, "config": config}
 
 
 def named(name, **fields):

@@ -1,7 +1,6 @@
 """Both planes together: what the CLI applies is live in the data planes, and stays live when things die."""
 import threading
 
-import pytest
 import yaml
 
 from sallytest import poll
@@ -9,13 +8,6 @@ from sallytest.clients import curl, s_client
 from sallytest.config import document, mtls_auth, route, service
 from sallytest.hybrid import Cluster
 from sallytest.programs import Control, cluster_pki, run
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    made = Cluster(tmp_path).start()
-    yield made
-    made.stop()
 
 
 def guarded(pki, echo, path="", **more):

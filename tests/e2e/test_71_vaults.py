@@ -1,25 +1,16 @@
 """Vault references: the secret is in the environment of the data planes, and nowhere else."""
 import signal
 
-import pytest
 import yaml
 
 from sallytest import poll
 from sallytest.clients import curl, s_client
 from sallytest.config import document, mtls_auth, route, service
-from sallytest.hybrid import Cluster
 from sallytest.programs import run
 from sallytest.upstream import Echo
 
 NAMES = [{"name": "a.test"}, {"name": "b.test"}]
 REFERENCES = {"cert": "{vault://env/web-cert}", "key": "{vault://mine/web-key/pem}", "snis": NAMES}
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    made = Cluster(tmp_path).start()
-    yield made
-    made.stop()
 
 
 def secret(leaf):

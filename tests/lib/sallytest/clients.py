@@ -34,6 +34,11 @@ class Reply:
         return f"<{self.status} {self.headers} {self.body[:300]!r} curl {self.code} {self.errors}>"
 
 
+def message(reply):
+    """Of an answer of ours: its status and its text."""
+    return reply.status, reply.json()["message"]
+
+
 def parse_headers(block):
     lines = block.strip().splitlines()
     first = lines[0].split() if lines else ["", "0"]

@@ -1,9 +1,19 @@
 """Configurations for tests: Kong-style dictionaries with what every one of them needs."""
 
 
+def plugin(kind, /, **config):
+    return {"name": kind, "config": config}
+
+
 def mtls_auth(*authorities, **config):
-    """The plugin; without revocation, which has tests of its own."""
-    return {"name": "mtls-auth", "config": {"ca_certificates": [a.id for a in authorities], "revocation_check_mode": "SKIP", **config}}
+    """Without revocation, which has tests of its own; so is the next."""
+    return plugin("mtls-auth", **{"ca_certificates": [a.id for a in authorities], "revocation_check_mode": "SKIP", **config})
+
+
+def header_cert_auth(*authorities, form="base64_encoded", **config):
+    return plugin("header-cert-auth", **{
+        "ca_certificates": [a.id for a in authorities], "revocation_check_mode": "SKIP", "certificate_header_name": "X-Forwarded-Cert",
+        "certificate_header_format": form, **config})
 
 
 def modifier(**fields):
@@ -16,6 +26,11 @@ def route(name, **fields):
 
 def service(name, url, *routes, **fields):
     return {"name": name, "url": url, "routes": list(routes), **fields}
+
+
+def app(echo, *plugins, **fields):
+    """One service with one route, for a.test."""
+    return service("app", echo.url, route("r", hosts=["a.test"], plugins=list(plugins), **fields))
 
 
 def document(pki, *services, consumers=("alice", "bob", "carol"), authorities=None, **more):
