@@ -62,3 +62,9 @@ def test_01_03_every_test_that_shows_conformance_is_there():
     for file, test in named:
         text = (TOP / "tests" / file).read_text()
         assert test is None or re.search(rf"^(?:def|static void) {test}\(", text, re.M), f"{file}: {test}"
+
+
+def test_01_04_the_table_of_plugins_is_that_of_the_code():
+    rows = re.findall(r"^\| ([a-z-]+) \| (\d+) \|", (TOP / "docs/plugins.md").read_text(), re.M)
+    code = re.findall(r'ROW\(\w+, \w+, "([a-z-]+)", (\d+),', (TOP / "src/model/plugins.h").read_text())
+    assert len(rows) > 10 and rows == sorted(code, key=lambda row: -int(row[1]))

@@ -620,19 +620,7 @@ static void acl_by_common_name(void **state)
     answers(r, 403, "You cannot consume this service");
 }
 
-static int setup(void **state)
-{
-    *state = lab_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    lab_free(*state);
-    return 0;
-}
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, lab_setup, lab_teardown)
 
 int main(void)
 {

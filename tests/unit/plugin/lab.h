@@ -147,7 +147,19 @@ static inline void lab_free(struct lab *l)
     free(l);
 }
 
-/* One request. `fields` are what the client sent. */
+static inline int lab_setup(void **state)
+{
+    *state = lab_new();
+    return 0;
+}
+
+static inline int lab_teardown(void **state)
+{
+    lab_free(*state);
+    return 0;
+}
+
+/* One request. client_sends adds its fields. */
 struct request {
     struct dp_call call;
     struct sp_request_head head;
