@@ -341,7 +341,7 @@ enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call
         return dp_reply(call, 500, "An unexpected error occurred");
     }
     if (p->malformed)
-        return fail_verification(c, call, "not a certificate");
+        return fail_verification(c, call, p->malformed);
     if (p->num == 0)
         return fail_without_certificate(c, call, p);
     int64_t now = sp_clock_wall_s(call->clock);

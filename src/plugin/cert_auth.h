@@ -58,7 +58,7 @@ struct dp_presented {
     size_t num;                 /* 0: none */
     const uint8_t *digest;      /* 32 bytes, names the chain */
     const char *why_none;       /* for the log; NULL: nothing to say */
-    bool malformed;             /* something was there that is no certificate */
+    const char *malformed;      /* constant: why what was there is no certificate; NULL: nothing like that */
     bool of_connection;         /* the TLS connection's own: where it has none, the answer may become 421; accepted, the
                                    connection is the client's */
 };

@@ -1,12 +1,21 @@
 #include "plugin/cert_header.h"
 #include "base/encoding.h"
 
-static bool append(struct sp_der_list *out, struct sp_str der)
+/* All of these give NULL, or why not: constants for the log. */
+static const char *append(struct sp_der_list *out, struct sp_str der)
 {
-    if (der.len == 0 || out->num == DP_CERT_HEADER_MAX)
-        return false;
+    if (out->num == DP_CERT_HEADER_MAX)
+        return "more certificates in the field than are read";
     out->v[out->num++] = der;
-    return true;
+    return NULL;
+}
+
+static const char *append_base64(struct sp_arena *a, struct sp_str text, struct sp_der_list *out)
+{
+    struct sp_str der;
+    if (!sp_base64_decode(a, text, &der) || der.len == 0)
+        return "the field is not base64 of a certificate";
+    return append(out, der);
 }
 
 static struct sp_str without(struct sp_str s, struct sp_str prefix, struct sp_str suffix)
@@ -18,52 +27,57 @@ static struct sp_str without(struct sp_str s, struct sp_str prefix, struct sp_st
     return s;
 }
 
-static bool read_base64(struct sp_arena *a, struct sp_str value, struct sp_der_list *out)
+static const char *read_base64(struct sp_arena *a, struct sp_str value, struct sp_der_list *out)
 {
-    while (value.p) {
-        struct sp_str item = sp_str_trim(sp_str_split(&value, ',')), der;
+    const char *why = NULL;
+    while (value.p && !why) {
+        struct sp_str item = sp_str_trim(sp_str_split(&value, ','));
         item = without(item, SP_STR("-----BEGIN CERTIFICATE-----"), SP_STR("-----END CERTIFICATE-----"));
-        if (!sp_base64_decode(a, item, &der) || !append(out, der))
-            return false;
+        why = append_base64(a, item, out);
     }
-    return true;
+    return why;
 }
 
-static bool read_url(struct sp_arena *a, struct sp_str value, struct sp_der_list *out)
+static const char *read_url(struct sp_arena *a, struct sp_str value, struct sp_der_list *out)
 {
     struct sp_str pem;
     struct sp_der_list list;
-    if (!sp_percent_decode(a, value, false, &pem) || sp_failed(sp_pem_certificates(pem, a, &list, NULL)))
-        return false;
-    for (size_t i = 0; i < list.num; i++)
-        if (!append(out, list.v[i]))
-            return false;
-    return true;
+    const char *why = NULL;
+    if (!sp_percent_decode(a, value, false, &pem))
+        return "the field is not percent-encoded";
+    if (sp_failed(sp_pem_certificates(pem, a, &list, NULL)))
+        return "the field is not a certificate in PEM form";
+    for (size_t i = 0; i < list.num && !why; i++)
+        why = append(out, list.v[i]);
+    return why;
 }
 
 /* RFC 8941 byte sequences; parameters mean nothing here. */
-static bool read_byte_sequences(struct sp_arena *a, struct sp_str value, struct sp_der_list *out)
+static const char *read_byte_sequences(struct sp_arena *a, struct sp_str value, struct sp_der_list *out)
 {
-    while (value.p) {
-        struct sp_str params = sp_str_split(&value, ','), item = sp_str_trim(sp_str_split(&params, ';')), der;
+    const char *why = NULL;
+    while (value.p && !why) {
+        struct sp_str params = sp_str_split(&value, ','), item = sp_str_trim(sp_str_split(&params, ';'));
         if (item.len < 2 || item.p[0] != ':' || item.p[item.len - 1] != ':')
-            return false;
-        if (!sp_base64_decode(a, sp_str(item.p + 1, item.len - 2), &der) || !append(out, der))
-            return false;
+            return "the field is not a byte sequence between colons";
+        why = append_base64(a, sp_str(item.p + 1, item.len - 2), out);
     }
-    return true;
+    return why;
 }
 
-static bool read_chain_field(struct sp_arena *a, const struct sp_fields *fields, struct sp_str name,
-                             struct sp_der_list *out)
+static const char *read_rfc9440(struct sp_arena *a, const struct sp_fields *fields, const struct sp_field *leaf,
+                                struct sp_str name, struct sp_der_list *out)
 {
     struct sp_str chain = sp_arena_printf(a, "%.*s-Chain", SP_FMT(name));
-    for (uint32_t i = 0; i < fields->len; i++) {
+    const char *why = read_byte_sequences(a, leaf->value, out);
+    if (!why && out->num != 1)
+        return "more than one certificate where the client's own belongs";
+    for (uint32_t i = 0; i < fields->len && !why; i++) {
         const struct sp_field *f = &fields->v[i];
-        if (!f->removed && sp_field_name_same(f->name, chain) && !read_byte_sequences(a, f->value, out))
-            return false;
+        if (!f->removed && sp_field_name_same(f->name, chain))
+            why = read_byte_sequences(a, f->value, out);
     }
-    return true;
+    return why;
 }
 
 /* Cuts at `sep` outside of double quotes. */
@@ -86,7 +100,7 @@ static struct sp_str split_unquoted(struct sp_str *s, char sep)
     return head;
 }
 
-static bool read_xfcc(struct sp_arena *a, struct sp_str value, struct sp_der_list *out)
+static const char *read_xfcc(struct sp_arena *a, struct sp_str value, struct sp_der_list *out)
 {
     struct sp_str last = {0}, cert = {0}, chain = {0};
     while (value.p)
@@ -99,11 +113,13 @@ static bool read_xfcc(struct sp_arena *a, struct sp_str value, struct sp_der_lis
         else if (sp_str_ieq(key, SP_STR("Chain")))
             chain = text;
     }
+    if (!chain.len && !cert.len)
+        return "the last element of the field has neither Cert nor Chain";
     return read_url(a, chain.len ? chain : cert, out); /* Envoy's Chain begins with the leaf */
 }
 
-bool dp_cert_header_read(struct sp_arena *a, const struct sp_fields *fields, struct sp_str name,
-                         enum dp_cert_format format, struct sp_der_list *out)
+const char *dp_cert_header_read(struct sp_arena *a, const struct sp_fields *fields, struct sp_str name,
+                                enum dp_cert_format format, struct sp_der_list *out)
 {
     *out = (struct sp_der_list){SP_NEW_N(a, struct sp_str, DP_CERT_HEADER_MAX), 0};
     const struct sp_field *field = NULL;
@@ -112,20 +128,20 @@ bool dp_cert_header_read(struct sp_arena *a, const struct sp_fields *fields, str
         if (f->removed || !sp_field_name_same(f->name, name))
             continue;
         if (field)
-            return false;
+            return "the field is there more than once";
         field = f;
     }
-    if (!field)
-        return true;
+    if (!field || !sp_str_trim(field->value).len)
+        return NULL;
     switch (format) {
     case DP_CERT_BASE64:
         return read_base64(a, field->value, out);
     case DP_CERT_URL:
         return read_url(a, field->value, out);
     case DP_CERT_RFC9440:
-        return read_byte_sequences(a, field->value, out) && out->num == 1 && read_chain_field(a, fields, name, out);
+        return read_rfc9440(a, fields, field, name, out);
     case DP_CERT_XFCC:
-        return read_xfcc(a, field->value, out) && out->num > 0;
+        return read_xfcc(a, field->value, out);
     }
-    return false;
+    return "unknown format";
 }

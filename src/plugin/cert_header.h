@@ -12,7 +12,7 @@ enum dp_cert_format {
 };
 enum { DP_CERT_HEADER_MAX = 10 }; /* certificates */
 
-/* false: the field is there and is not that. num 0: it is not there. Not more than once: two could not be told apart.
- */
-SP_MUST bool dp_cert_header_read(struct sp_arena *a, const struct sp_fields *fields, struct sp_str name,
-                                 enum dp_cert_format format, struct sp_der_list *out);
+/* NULL: it was read; num 0: there is none, or nothing in it, as a balancer has it that always writes the field. Else
+ * why it is no certificate: a constant for the log. Not more than once: two could not be told apart. */
+SP_MUST const char *dp_cert_header_read(struct sp_arena *a, const struct sp_fields *fields, struct sp_str name,
+                                        enum dp_cert_format format, struct sp_der_list *out);

@@ -56,13 +56,34 @@ static void digest_chain(const struct sp_der_list *chain, uint8_t out[32])
 }
 
 /* Something came that is no certificate, and this instance answers as Kong does. */
-static bool is_error(const struct header_cert_auth *h, const struct dp_call *call, bool malformed,
+static bool is_error(const struct header_cert_auth *h, struct dp_call *call, const char *malformed,
                      const struct sp_der_list *chain)
 {
     struct sp_cert_info info;
     if (!h->errs || (h->auth.anonymous_name.len && call->has_credential))
         return false;
-    return malformed || (chain->num && sp_failed(sp_cert_read(chain->v[0], call->arena, &info, NULL)));
+    if (!malformed && chain->num && sp_failed(sp_cert_read(chain->v[0], call->arena, &info, NULL)))
+        malformed = "malformed certificate";
+    if (malformed)
+        dp_reason(call, SP_NOTICE, h->auth.event, h->auth.tag, malformed);
+    return malformed != NULL;
+}
+
+/* Where it is believed: NULL, or why it is none. */
+static const char *read_field(const struct header_cert_auth *h, struct dp_call *call, struct sp_der_list *chain,
+                              struct dp_presented *p)
+{
+    const struct sp_fields *fields = &call->request->fields;
+    if (!h->secure_source || call->peer_trusted)
+        return dp_cert_header_read(call->arena, fields, h->header, h->format, chain);
+    p->why_none = "the peer is not in trusted_ips";
+    if (!call->trace && sp_fields_find(fields, h->header))
+        sp_log(
+            SP_WARN, "untrusted_source",
+            "[header-cert-auth] request_id=%s client=%.*s: its field %.*s is not believed, as secure_source is on and "
+            "the peer is not in --trusted-ips",
+            call->request_id, SP_FMT(call->client_ip), SP_FMT(h->header));
+    return NULL;
 }
 
 static enum dp_verdict access(const void *instance, struct dp_call *call)
@@ -71,15 +92,7 @@ static enum dp_verdict access(const void *instance, struct dp_call *call)
     struct sp_der_list chain = {0};
     struct dp_presented p = {0};
     uint8_t digest[32];
-    if (h->secure_source && !call->peer_trusted) {
-        p.why_none = "the peer is not in trusted_ips";
-        if (!call->trace && sp_fields_find(&call->request->fields, h->header))
-            sp_log(SP_WARN, "untrusted_source",
-                   "[header-cert-auth] request_id=%s client=%.*s: the field is not believed", call->request_id,
-                   SP_FMT(call->client_ip));
-    } else if (!dp_cert_header_read(call->arena, &call->request->fields, h->header, h->format, &chain)) {
-        p.malformed = true;
-    }
+    p.malformed = read_field(h, call, &chain, &p);
     if (is_error(h, call, p.malformed, &chain))
         return dp_reply(call, 500, "An unexpected error occurred");
     if (chain.num && !p.malformed) {

@@ -14,8 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (chain.p)
         sp_fields_add(&fields, a, SP_FIELD_OTHER, SP_STR("x-cert-chain"), chain);
     struct sp_der_list list;
-    if (dp_cert_header_read(a, &fields, SP_STR("x_cert"), (enum dp_cert_format)(data[0] % 4), &list)) {
-        sp_assert(list.num > 0 && list.num <= DP_CERT_HEADER_MAX);
+    if (!dp_cert_header_read(a, &fields, SP_STR("x_cert"), (enum dp_cert_format)(data[0] % 4), &list)) {
+        sp_assert(list.num <= DP_CERT_HEADER_MAX);
         for (size_t i = 0; i < list.num; i++)
             sp_assert(list.v[i].len > 0);
     }

@@ -3,6 +3,8 @@
 
 #include "base/encoding.h"
 #include "base/log.h"
+#include "plugin/kinds.h"
+#include "plugin/trace.h"
 
 static const char no_certificate[] = "No required TLS certificate was sent";
 static const char not_verified[] = "TLS certificate failed verification";
@@ -113,8 +115,7 @@ static void garbage(void **state)
     struct issued leaf = issue(l, (struct leaf){.cn = "alice"}, &l->ca);
     add_consumer(l, (struct person){.id = "c1", .username = "alice"});
     const char *good = base64(l, leaf.der);
-    const char *bad[] = {"",
-                         "12345invalidcert67890",
+    const char *bad[] = {"12345invalidcert67890",
                          "AAAA",
                          "-----BEGIN CERTIFICATE----------END CERTIFICATE-----",
                          sp_arena_printf(l->arena, "%s,", good).p,
@@ -138,6 +139,56 @@ static void garbage(void **state)
         sp_buf_printf(&many, "%s%s", n ? "," : "", good);
     sp_buf_putc(&many, '\0');
     replies(run(l, ready(l, &dp_header_cert_auth, &c), many.p), 401, not_verified);
+    sp_buf_fini(&many);
+}
+
+/* As HAProxy has it, whose set-header writes the field also for a client without a certificate. */
+static void empty_field_is_no_certificate(void **state)
+{
+    struct lab *l = *state;
+    const char *formats[] = {"base64_encoded", "url_encoded", "rfc9440", "xfcc"}, *empty[] = {"", " \t "};
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++)
+        for (size_t e = 0; e < sizeof empty / sizeof *empty; e++) {
+            Sallyport__V1__HeaderCertAuthConfig c = header_config(formats[f]);
+            c.invalid_certificate_status = 500; /* nothing is not invalid either */
+            replies(run(l, ready(l, &dp_header_cert_auth, &c), empty[e]), 401, no_certificate);
+        }
+}
+
+/* The client learns none of this. */
+static void reasons_are_for_the_log(void **state)
+{
+    struct lab *l = *state;
+    struct issued leaf = issue(l, (struct leaf){.cn = "alice"}, &l->ca);
+    const char *good = base64(l, leaf.der);
+    struct sp_buf many = {0};
+    for (int n = 0; n < 12; n++)
+        sp_buf_printf(&many, "%s%s", n ? "," : "", good);
+    sp_buf_putc(&many, '\0');
+    const struct {
+        const char *format, *value, *reason;
+    } rows[] = {
+        {"base64_encoded", "12345invalidcert67890", "not base64"},
+        {"base64_encoded", many.p, "more certificates in the field than are read"},
+        {"url_encoded", "%4", "not percent-encoded"},
+        {"url_encoded", good, "not a certificate in PEM form"},
+        {"rfc9440", good, "between colons"},
+        {"rfc9440", sp_arena_printf(l->arena, ":%s:, :%s:", good, good).p, "where the client's own belongs"},
+        {"xfcc", "By=spiffe://x;Hash=00", "neither Cert nor Chain"},
+    };
+    for (size_t n = 0; n < sizeof rows / sizeof *rows; n++)
+        for (int status = 401; status <= 500; status += 99) {
+            Sallyport__V1__HeaderCertAuthConfig c = header_config(rows[n].format);
+            c.invalid_certificate_status = status;
+            struct dp_trace_step step = {0};
+            struct dp_trace trace = {.now = &step};
+            struct request *r = from_proxy(l, rows[n].value);
+            r->call.trace = &trace;
+            dp_header_cert_auth.access(ready(l, &dp_header_cert_auth, &c), &r->call);
+            assert_non_null(step.reason.p);
+            assert_non_null(strstr(step.reason.p, rows[n].reason));
+            replies(r, (unsigned)status, status == 500 ? "An unexpected error occurred" : not_verified);
+        }
     sp_buf_fini(&many);
 }
 
@@ -477,12 +528,13 @@ int main(void)
 {
     sp_log_min = SP_ERROR;
     const struct CMUnitTest tests[] = {
-        TEST(only_from_trusted_peers),      TEST(garbage),
-        TEST(garbage_may_be_an_error),      TEST(dialects),
-        TEST(pipeline_is_the_same),         TEST(bad_configs),
-        TEST(metadata_of_a_chain),          TEST(metadata_of_nothing),
-        TEST(metadata_as_rfc9440),          TEST(rfc9440_fields_are_nobodys),
-        TEST(names_of_the_config_are_ours), TEST(metadata_turned_off),
+        TEST(only_from_trusted_peers),       TEST(garbage),
+        TEST(empty_field_is_no_certificate), TEST(reasons_are_for_the_log),
+        TEST(garbage_may_be_an_error),       TEST(dialects),
+        TEST(pipeline_is_the_same),          TEST(bad_configs),
+        TEST(metadata_of_a_chain),           TEST(metadata_of_nothing),
+        TEST(metadata_as_rfc9440),           TEST(rfc9440_fields_are_nobodys),
+        TEST(names_of_the_config_are_ours),  TEST(metadata_turned_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
