@@ -69,7 +69,7 @@ static sp_result read_field(struct reading *r, struct sp_str text)
     if (sp_str_ieq(name, SP_STR("Host")))
         return bad(r, "header: the Host field is the question's `host`");
     if (r->q->num_fields == FIELDS_MAX)
-        return bad(r, "header: more than %d", FIELDS_MAX);
+        return bad(r, "header: more than %d fields", FIELDS_MAX);
     if (!r->q->fields)
         r->q->fields = SP_NEW_N(r->arena, struct sp_str, FIELDS_MAX);
     r->q->fields[r->q->num_fields++] =
@@ -195,7 +195,7 @@ static sp_result read_certificate(struct reading *r, struct sp_str text)
         if (!stop)
             return bad(r, "certificate: line %u: no END CERTIFICATE follows", line_of(text, at));
         if (r->q->num_chain == CHAIN)
-            return bad(r, "certificate: more than %d", CHAIN);
+            return bad(r, "certificate: more than %d certificates, which no data plane verifies", CHAIN);
         size_t len = (size_t)(stop - at) + end.len;
         SP_TRY(add_block(r, sp_str(at, len), line_of(text, at)));
         rest = sp_str_skip(rest, len);

@@ -133,6 +133,15 @@ static int leave_to_names_fault(int ok, X509_STORE_CTX *ctx)
     return ok || X509_STORE_CTX_get_error(ctx) == X509_V_ERR_UNSUPPORTED_CONSTRAINT_TYPE;
 }
 
+/* BoringSSL stops at the depth, and then misses the issuer. */
+static int error_of(const struct sp_path_rules *r, X509_STORE_CTX *ctx)
+{
+    int error = X509_STORE_CTX_get_error(ctx);
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    bool cut = r->depth >= 0 && chain && sk_X509_num(chain) > (size_t)r->depth;
+    return error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY && cut ? X509_V_ERR_CERT_CHAIN_TOO_LONG : error;
+}
+
 /* *chain: what BoringSSL made of the certificates, good or not; NULL: nothing. */
 static const char *try_path(const struct sp_path_rules *r, X509 *leaf, STACK_OF(X509) * untrusted,
                             STACK_OF(X509) * trusted, STACK_OF(X509) * *chain)
@@ -153,7 +162,7 @@ static const char *try_path(const struct sp_path_rules *r, X509 *leaf, STACK_OF(
     if (r->server)
         X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
     if (X509_verify_cert(ctx) != 1)
-        fault = X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx));
+        fault = X509_verify_cert_error_string(error_of(r, ctx));
     else
         fault = find_fault(r, X509_STORE_CTX_get0_chain(ctx));
     *chain = X509_STORE_CTX_get0_chain(ctx) ? X509_STORE_CTX_get1_chain(ctx) : NULL;

@@ -266,7 +266,7 @@ static void certificates_with_their_lines(void **state)
         sp_buf_wipe(&one.key);
     }
     assert_true(sp_failed(with_certificate(f, sp_buf_str(&many), &q, &err)));
-    assert_string_equal(err.text, "certificate: more than 32");
+    assert_string_equal(err.text, "certificate: more than 32 certificates, which no data plane verifies");
 }
 
 /* --- answers */

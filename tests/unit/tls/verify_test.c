@@ -206,6 +206,8 @@ static void too_deep(void **state)
             chain[1 + i] = pair_der(&cas[depth - i], arena);
         if (depth != 10) /* where the BoringSSL of 2022 counts differently */
             assert_int_equal(judge(s, time(NULL), chain, (size_t)depth + 1).ok, depth < 10);
+        if (depth > 10)
+            expect(judge(s, time(NULL), chain, (size_t)depth + 1), "certificate chain too long");
         pair_fini(&leaf);
     }
     for (int i = 0; i < N; i++)
