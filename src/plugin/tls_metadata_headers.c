@@ -89,11 +89,13 @@ static void describe(const struct sp_peer *peer, struct sp_arena *keep, struct t
     t->v[CHAIN] = escaped_pem(keep, peer->chain, peer->num_chain);
     t->cert_bytes = byte_sequences(keep, peer->chain, 1);
     t->chain_bytes = byte_sequences(keep, peer->chain + 1, peer->num_chain - 1);
+    uint8_t sha1[20];
+    char hex[41];
+    sp_sha1(peer->chain[0], sha1);
+    sp_hex(sha1, sizeof sha1, hex);
+    t->v[FINGERPRINT] = sp_arena_dup(keep, sp_str(hex, 40));
     struct sp_error err;
     if (!sp_failed(sp_cert_read(peer->chain[0], scratch, &info, &err))) {
-        char hex[41];
-        sp_hex(info.sha1, sizeof info.sha1, hex);
-        t->v[FINGERPRINT] = sp_arena_dup(keep, sp_str(hex, 40));
         t->v[SERIAL] = sp_arena_dup(keep, info.serial_hex);
         t->v[ISSUER] = sp_arena_dup(keep, info.issuer_dn);
         t->v[SUBJECT] = sp_arena_dup(keep, info.subject_dn);

@@ -1,5 +1,6 @@
 /* Certificates in header fields: header-cert-auth takes them from there, tls-metadata-headers puts them there. */
 #include "calls.h"
+#include "odd_certificates.h"
 
 #include "base/encoding.h"
 #include "base/log.h"
@@ -401,6 +402,13 @@ static void metadata_of_nothing(void **state)
     assert_int_equal(dp_tls_metadata_headers.access(i, &r->call), DP_NEXT);
     assert_string_equal(sent(r, "X-Client-Cert-Subject-DN"), "");
     assert_int_equal(live(r), 5);
+    request_free(r);
+    struct issued odd = from_pem(l, odd_nul); /* whatever its names are, it is this certificate */
+    r = request_new(l, CHAIN(&odd));
+    dp_tls_metadata_headers.access(i, &r->call);
+    assert_string_equal(sent(r, "X-Client-Cert"), percent(l, odd.pem));
+    assert_int_equal(strlen(sent(r, "X-Client-Cert-Fingerprint")), 40);
+    assert_string_equal(sent(r, "X-Client-Cert-Subject-DN"), "");
     request_free(r);
     c.inject_client_cert_details = false;
     r = request_new(l, CHAIN(&nobody));
