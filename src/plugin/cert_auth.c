@@ -19,7 +19,7 @@ struct result {
     bool listed_good;                   /* by a CRL of the configuration */
     int64_t checked_until;              /* revocation: `refused` is known until then */
     const char *refused;                /* constant; NULL: not revoked, or accepted without knowing */
-    const char *failed;                 /* why not; NULL: the chain is good */
+    const char *failed;                 /* why not, in the memo or constant; NULL: the chain is good */
     const struct dp_consumer *consumer; /* found by mapping or by name; NULL: none */
     struct sp_str credential_id;        /* in the snapshot: the mapping's id or the name that matched */
     struct sp_str dn, san, cn;          /* in the memo: copied before they go into a request */
@@ -177,6 +177,13 @@ static void find_consumer(const struct dp_cert_auth *c, struct dp_call *call, co
         }
 }
 
+/* Blanks at the ends of a field's value are lost on the way (RFC 9110 section 5.5): who is not alice would arrive as
+ * alice. */
+static bool can_travel(struct sp_str s)
+{
+    return s.len == 0 || (sp_field_value_valid(s) && sp_str_trim(s).len == s.len);
+}
+
 /* Everything that is kept lives in `keep`; the certificate's own structures are gone afterwards. */
 static const char *identify(const struct dp_cert_auth *c, struct dp_call *call, struct sp_str leaf,
                             struct sp_str anchor, struct sp_arena *keep, struct result *out)
@@ -186,7 +193,7 @@ static const char *identify(const struct dp_cert_auth *c, struct dp_call *call, 
     struct sp_error err;
     const char *failed = NULL;
     if (sp_failed(sp_cert_read(leaf, scratch, &info, &err))) {
-        failed = "certificate holds a malformed name";
+        failed = sp_arena_printf(keep, "certificate holds a malformed name: %s", err.text).p;
         goto out;
     }
     struct sp_str *names;
@@ -199,7 +206,7 @@ static const char *identify(const struct dp_cert_auth *c, struct dp_call *call, 
     out->dn = sp_arena_dup(keep, info.subject_dn);
     out->san = dp_cert_names_join(keep, names, num);
     out->cn = sp_arena_dup(keep, info.cn);
-    if ((out->dn.len && !sp_field_value_valid(out->dn)) || (out->san.len && !sp_field_value_valid(out->san)))
+    if ((out->dn.len && !sp_field_value_valid(out->dn)) || !can_travel(out->san) || !can_travel(out->cn))
         failed = "certificate holds a name that no header field can carry";
 out:
     sp_arena_free(scratch);
@@ -347,7 +354,7 @@ enum dp_verdict dp_cert_auth_access(const struct dp_cert_auth *c, struct dp_call
     int64_t now = sp_clock_wall_s(call->clock);
     struct result *r = recall(c, call, p, now);
     if (r->failed)
-        return fail_verification(c, call, r->failed);
+        return fail_verification(c, call, sp_arena_strdup(call->arena, r->failed));
     if (c->revocation.mode != DP_REVOCATION_SKIP && now >= r->checked_until &&
         check_revocation(c, call, p, now, r) == DP_PAUSE)
         return DP_PAUSE;

@@ -127,7 +127,7 @@ struct dp_call {
     struct sp_str *authenticated_groups;
     size_t num_authenticated_groups;
     enum dp_client_verify client_verify;
-    const char *client_verify_reason; /* constant */
+    const char *client_verify_reason; /* constant, or in the arena */
     /* The certificate of the connection itself was accepted, and is until then while the configuration stays (wall
      * seconds); 0: it was not. */
     int64_t accepted_until;

@@ -115,10 +115,12 @@ static void log_access(struct dp_exchange *x)
         put_json_text(b, x->call.consumer->username.len ? x->call.consumer->username : x->call.consumer->id);
         sp_buf_putc(b, '"');
     }
-    if (x->call.client_verify != DP_VERIFY_UNSET)
-        sp_buf_printf(b, ",\"tls\":{\"client_verify\":\"%s%s%s\"}", verify_text(x->call.client_verify),
-                      x->call.client_verify_reason ? ":" : "",
-                      x->call.client_verify_reason ? x->call.client_verify_reason : "");
+    if (x->call.client_verify != DP_VERIFY_UNSET) {
+        sp_buf_printf(b, ",\"tls\":{\"client_verify\":\"%s%s", verify_text(x->call.client_verify),
+                      x->call.client_verify_reason ? ":" : "");
+        put_json_text(b, sp_str_z(x->call.client_verify_reason));
+        sp_buf_add(b, SP_STR("\"}"));
+    }
     sp_buf_add(b, SP_STR("}\n"));
     sp_loop_defer(w->loop, &w->log_flush);
 }

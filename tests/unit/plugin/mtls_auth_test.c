@@ -242,12 +242,34 @@ static void odd_certificates(void **state)
     const void *i = instance(l, (struct setting){.cas = {"odd"}});
     struct issued nul = from_pem(l, odd_nul), cns = from_pem(l, odd_cns), eku = from_pem(l, odd_eku);
     struct issued crlf = from_pem(l, odd_crlf);
+    struct dp_trace_step step = {0};
+    struct dp_trace trace = {.now = &step};
+    struct request *told = request_new(l, CHAIN(&nul));
+    told->call.trace = &trace;
+    dp_mtls_auth.access(i, &told->call);
+    assert_string_equal(step.reason.p, "certificate holds a malformed name: NUL byte in a dNSName");
+    replies(told, 401, not_verified);
     replies(run(l, i, CHAIN(&nul)), 401, not_verified);
     replies(run(l, i, CHAIN(&eku)), 401, not_verified);
     passes(run(l, i, CHAIN(&cns)), "first");
     struct request *r = run(l, instance(l, (struct setting){.cas = {"odd"}, .skip = true}), CHAIN(&crlf));
     assert_int_equal(r->head.fields.len, 0);
     replies(r, 401, not_verified);
+}
+
+/* An upstream would read them as other names. */
+static void names_that_end_in_blanks(void **state)
+{
+    struct lab *l = *state;
+    add_consumer(l, (struct person){.id = "c1", .username = "alice "});
+    add_consumer(l, (struct person){.id = "c2", .username = "someone"});
+    struct issued cn = issue(l, (struct leaf){.cn = "alice "}, &l->ca);
+    struct issued group = issue(l, (struct leaf){.cn = "admin ", .san = {"DNS:a.test"}}, &l->ca);
+    replies(run(l, instance(l, (struct setting){.skip = true}), CHAIN(&cn)), 401, not_verified);
+    replies(run(l, instance(l, (struct setting){.skip = true}), CHAIN(&group)), 401, not_verified);
+    replies(run(l, instance(l, (struct setting){.by_none = true, .fallback = "someone"}), CHAIN(&cn)), 401,
+            not_verified);
+    passes(run(l, instance(l, (struct setting){0}), CHAIN(&cn)), "alice "); /* the config's own name is sent */
 }
 
 static void empty_names(void **state)
@@ -601,6 +623,7 @@ int main(void)
         TEST(directory_names),
         TEST(odd_certificates),
         TEST(empty_names),
+        TEST(names_that_end_in_blanks),
         TEST(default_consumer),
         TEST(skip_consumer_lookup),
         TEST(anonymous),
