@@ -301,6 +301,17 @@ static void post(struct cp_call *c, const struct spot *s)
         store(c, s, m, id.len ? id : new_id(c->arena), 201);
 }
 
+/* What is wrong with the entity itself. Whether others exist is not asked, as with Kong: decK validates a file before
+ * any of it is there, or all of it. */
+static void own_problems(struct cp_call *c, const struct sp_problems *problems, struct sp_problems *own)
+{
+    sp_problems_init(own, c->arena);
+    for (const struct sp_problem *p = problems->first; p; p = p->next)
+        if (p->severity == SP_PROBLEM_ERROR && strcmp(p->code, "invalid_reference") != 0 &&
+            strcmp(p->code, "unique_violation") != 0)
+            sp_problems_add(own, p->severity, p->code, p->path, "%.*s", SP_FMT(p->text));
+}
+
 void cp_validate_entity(struct cp_call *c, enum sp_entity_kind kind)
 {
     ProtobufCMessage *m;
@@ -321,12 +332,15 @@ void cp_validate_entity(struct cp_call *c, enum sp_entity_kind kind)
     set_string(m, "id", id, c->arena);
     set_string(m, "ws", c->workspace, c->arena);
     add(c, &w, kind, id, m);
-    if (!sp_failed(cp_control_plan_entities(c->o->control, c->arena, w.v, w.num, &plan, &err)))
-        cp_reply_message(c, 200, "schema validation successful");
-    else if (plan.problems->num_errors)
-        reply_problems(c, plan.problems);
-    else
+    bool failed = sp_failed(cp_control_plan_entities(c->o->control, c->arena, w.v, w.num, &plan, &err));
+    bool told = failed && plan.problems->num_errors;
+    own_problems(c, plan.problems, &problems);
+    if (failed && !told)
         cp_reply_failure(c, &err);
+    else if (problems.num_errors)
+        reply_problems(c, &problems);
+    else
+        cp_reply_message(c, 200, "schema validation successful");
     cp_plan_fini(&plan);
 }
 

@@ -239,16 +239,27 @@ static bool read_scalar(struct sp_reader *r, const struct place *at, const struc
     }
 }
 
+/* Which pair of a map is the foreign key; n->num: none. Clients of the Admin API (decK) send the rest of the entity
+ * along, which does not count. */
+static size_t ref_pair(const struct sp_reader *r, const struct sp_node *n)
+{
+    for (size_t i = 0; !r->nested && i < n->num; i++)
+        if (sp_str_eq(n->items[2 * i]->text, SP_STR("id")))
+            return i;
+    return n->num == 1 ? 0 : n->num;
+}
+
 /* A foreign key: "name or id", {id: ...}, {name: ...}, {username: ...}. */
 static bool read_ref(struct sp_reader *r, const struct place *at, const struct sp_node *n, Sallyport__V1__Ref *ref)
 {
     const char *value = NULL;
+    size_t pair = n->type == SP_NODE_MAP ? ref_pair(r, n) : 0;
     if (n->type == SP_NODE_STRING) {
         if (!read_string(r, at, n, &value))
             return false;
         *(sp_is_uuid(n->text) ? &ref->id : &ref->name) = (char *)(uintptr_t)value;
-    } else if (n->type == SP_NODE_MAP && n->num == 1) {
-        const struct sp_node *key = n->items[0];
+    } else if (n->type == SP_NODE_MAP && pair < n->num) {
+        const struct sp_node *key = n->items[2 * pair];
         bool id = sp_str_eq(key->text, SP_STR("id"));
         if (!id && !sp_str_eq(key->text, SP_STR("name")) && !sp_str_eq(key->text, SP_STR("username"))) {
             problem(
@@ -256,7 +267,7 @@ static bool read_ref(struct sp_reader *r, const struct place *at, const struct s
                 sp_arena_printf(r->arena, "unknown field '%.*s': a reference has 'id' or 'name'", SP_FMT(key->text)));
             return false;
         }
-        if (!read_string(r, at, n->items[1], &value))
+        if (!read_string(r, at, n->items[2 * pair + 1], &value))
             return false;
         *(id ? &ref->id : &ref->name) = (char *)(uintptr_t)value;
     } else {

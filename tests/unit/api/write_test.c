@@ -64,6 +64,21 @@ static void duplicates_and_dangling_references_are_refused(void **state)
     assert_int_equal(revision(f), 1);
 }
 
+/* decK sends the whole entity where a reference stands. */
+static void references_may_carry_the_rest_of_their_entity(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_str id = at(ask(f, "POST", "/consumers", "{\"username\":\"alice\"}", 201), "id")->text;
+    const char *more =
+        "{\"consumer\":{\"username\":\"a\",\"custom_id\":null,\"id\":\"%.*s\",\"tags\":[\"x\"]},\"group\":\"g\"}";
+    struct sp_str body = sp_arena_printf(f->arena, more, SP_FMT(id));
+    const struct sp_node *e = ask(f, "POST", "/acls", body.p, 201);
+    assert_true(sp_str_eq(at(at(e, "consumer"), "id")->text, id));
+    ask(f, "POST", "/acls", "{\"consumer\":{\"custom_id\":\"x\",\"tags\":[]},\"group\":\"h\"}", 400);
+    ask(f, "POST", "/acls", "{\"consumer\":{\"id\":7,\"username\":\"alice\"},\"group\":\"h\"}", 400);
+    ask(f, "POST", "/acls", "{\"consumer\":{\"id\":\"\",\"username\":\"alice\"},\"group\":\"h\"}", 400);
+}
+
 static void what_is_needed_cannot_be_deleted(void **state)
 {
     struct fixture *f = *state;
@@ -263,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(bad_bodies_are_schema_violations),
         TEST(duplicates_and_dangling_references_are_refused),
+        TEST(references_may_carry_the_rest_of_their_entity),
         TEST(what_is_needed_cannot_be_deleted),
         TEST(post_put_patch_delete),
         TEST(children_are_written_below_their_parents),
