@@ -16,6 +16,7 @@ struct cp_call {
     size_t num_segments;
     struct sp_str workspace; /* "default" when the path does not begin with one */
     bool has_workspace;      /* it did */
+    bool made_secret;        /* the entity that it answers with holds one that nobody else knows: it is shown */
     uint64_t started_ms;
 };
 

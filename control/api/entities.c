@@ -10,7 +10,7 @@
 
 static bool show_keys(const struct cp_call *c)
 {
-    return c->o->show_secrets;
+    return c->o->show_secrets || c->made_secret;
 }
 
 /* Kong shows a certificate's names inside of it although they are entities of their own. */

@@ -273,12 +273,27 @@ static void store(struct cp_call *c, const struct spot *s, ProtobufCMessage *m, 
     commit(c, s, &w, status);
 }
 
+/* An API key that nobody has written is made here, as by Kong. */
+static void make_key(struct cp_call *c, ProtobufCMessage *m)
+{
+    uint8_t b[16];
+    char hex[2 * sizeof b + 1];
+    sp_random(b, sizeof b);
+    sp_hex(b, sizeof b, hex);
+    set_string(m, "key", sp_str_z(hex), c->arena);
+    sp_wipe(b, sizeof b);
+    sp_wipe(hex, sizeof hex);
+    c->made_secret = true;
+}
+
 /* skip_hash=1, as Kong has it: the password that comes is a hash already. */
 static bool read_entity(struct cp_call *c, enum sp_entity_kind kind, const ProtobufCMessage *base,
                         ProtobufCMessage **out, struct sp_problems *problems)
 {
     if (!cp_body_message(c, sp_entity_info(kind)->descriptor, base, out, problems))
         return false;
+    if (kind == SP_KEYAUTH_CREDENTIALS && !base && !((const Sallyport__V1__KeyauthCredential *)*out)->key)
+        make_key(c, *out);
     const char *why =
         kind == SP_BASICAUTH_CREDENTIALS && cp_query_on(c, "skip_hash") ? sp_message_take_hash(c->arena, *out) : NULL;
     if (why)

@@ -64,6 +64,27 @@ static void duplicates_and_dangling_references_are_refused(void **state)
     assert_int_equal(revision(f), 1);
 }
 
+static void an_api_key_is_made_where_none_is_given(void **state)
+{
+    struct fixture *f = *state;
+    ask(f, "POST", "/consumers", "{\"username\":\"alice\"}", 201);
+    const struct sp_node *e = ask(f, "POST", "/consumers/alice/key-auth", "", 201);
+    struct sp_str key = at(e, "key")->text, id = at(e, "id")->text;
+    assert_int_equal(key.len, 32); /* here, and never again */
+    const char *path = sp_arena_printf(f->arena, "/consumers/alice/key-auth/%.*s", SP_FMT(id)).p;
+    says(get(f, path, 200), "key", "[redacted]");
+    e = ask(f, "POST", "/key-auths", "{\"key\":null,\"consumer\":{\"username\":\"alice\"}}", 201);
+    assert_false(sp_str_eq(at(e, "key")->text, key));
+    says(ask(f, "POST", "/consumers/alice/key-auth", "{\"key\":\"mine\"}", 201), "key", "[redacted]");
+    says(ask(f, "PATCH", path, "{\"tags\":[\"x\"]}", 200), "key", "[redacted]");
+    ask(f, "POST", "/consumers/alice/key-auth", "{\"key\":\"\"}", 400);
+    ask(f, "PATCH", path, "{\"key\":null}", 400);
+    e = ask(f, "PUT", path, "{}", 200); /* a whole new one, as any PUT */
+    assert_int_equal(at(e, "key")->text.len, 32);
+    assert_false(sp_str_eq(at(e, "key")->text, key));
+    assert_int_equal(at(get(f, "/key-auths", 200), "data")->num, 3);
+}
+
 /* decK sends the whole entity where a reference stands. */
 static void references_may_carry_the_rest_of_their_entity(void **state)
 {
@@ -278,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(bad_bodies_are_schema_violations),
         TEST(duplicates_and_dangling_references_are_refused),
+        TEST(an_api_key_is_made_where_none_is_given),
         TEST(references_may_carry_the_rest_of_their_entity),
         TEST(what_is_needed_cannot_be_deleted),
         TEST(post_put_patch_delete),
