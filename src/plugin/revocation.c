@@ -20,7 +20,8 @@ static int64_t sooner(int64_t a, int64_t b)
 /* What a lookup came to. */
 struct outcome {
     struct dp_remembered what;
-    bool heard; /* somebody has answered, be it with nonsense */
+    bool heard;        /* somebody has answered, be it with nonsense */
+    struct sp_str url; /* who was asked last, as the certificate has it: printable; empty: nobody */
 };
 
 static void conclude(const struct dp_revocation_conf *c, struct dp_call *call, const struct outcome *o,
@@ -38,8 +39,9 @@ static void conclude(const struct dp_revocation_conf *c, struct dp_call *call, c
         out->refused = "revocation could not be checked";
     dp_note(call, "revocation could not be checked: %s", answer->why);
     if (!call->trace)
-        sp_log(SP_NOTICE, "revocation_failed", "[%s] request_id=%s mode=%s reason=\"%s\"", c->tag, call->request_id,
-               c->mode == DP_REVOCATION_STRICT ? "STRICT" : "IGNORE_CA_ERROR", answer->why);
+        sp_log(SP_NOTICE, "revocation_failed", "[%s] request_id=%s mode=%s reason=\"%s\"%s%.*s", c->tag,
+               call->request_id, c->mode == DP_REVOCATION_STRICT ? "STRICT" : "IGNORE_CA_ERROR", answer->why,
+               o->url.len ? " url=" : "", SP_FMT(o->url));
 }
 
 /* --- looking up --- */
@@ -97,6 +99,7 @@ static void fetch(struct lookup *l)
         o.accept = "application/pkix-crl, */*";
         o.max_body = SP_CRL_MAX;
     }
+    l->outcome.url = o.url;
     bool tls = sp_lower((unsigned char)o.url.p[4]) == 's';
     o.proxy_host = tls ? c->https_proxy : c->http_proxy;
     o.proxy_port = tls ? c->https_proxy_port : c->http_proxy_port;
@@ -240,7 +243,7 @@ static enum dp_verdict say_nowhere(const struct dp_revocation_conf *c, bool list
 {
     *out = (struct dp_revocation_result){.until = INT64_MAX};
     if (c->mode == DP_REVOCATION_STRICT && !listed_good)
-        out->refused = "certificate names neither an OCSP responder nor a CRL";
+        out->refused = "certificate names neither an OCSP responder nor a CRL, by http or https";
     return DP_NEXT;
 }
 

@@ -139,6 +139,7 @@ def test_nobody_listens(ca, shared):
     check(shared, ca.leaf("nobody-listens", extra=urls), True, False)
     shared.wait_log("revocation_failed")
     assert "mode=IGNORE_CA_ERROR" in shared.log and "mode=STRICT" in shared.log
+    assert " url=http://does-not-exist.invalid/x.crl\n" in shared.log # who was asked last
 
 
 def test_under_an_intermediate_that_the_client_sends(tmp_path, ca, responder, shared):

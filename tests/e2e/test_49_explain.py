@@ -144,7 +144,7 @@ def cases(pki):
         "wrong group": Case("staff.a.test", status=403, message="You cannot consume this service", cert="bob", plugin="acl"),
         "common name as group": Case("any.a.test", cert="nobody"),
         "revocation, strict, nowhere to ask": Case("strict.a.test", status=401, message=BAD, cert="alice",
-                                                   reason="certificate names neither an OCSP responder nor a CRL"),
+                                                   reason="certificate names neither an OCSP responder nor a CRL, by http or https"),
         "either: a key": Case("either.a.test", headers=["apikey: open-sesame"]),
         "either: a certificate": Case("either.a.test", cert="alice"),
         "either: neither": Case("either.a.test", status=401, message="Unauthorized", plugin="acl"),
