@@ -190,6 +190,26 @@ def test_alternative_names(pki, echo, sallyport, name, who):
     assert identity(ask(proxy, getattr(pki, who)))["x-consumer-username"] == "by-name"
 
 
+@pytest.mark.parametrize("san, extra, name", [
+    (["otherName:1.3.6.1.4.1.311.20.2.3;UTF8:alice"], "", ""), # a user principal name is no name here
+    (["RID:1.2.3.4"], "", ""),
+    ([], "subjectAltName=DER:30:00\n", ""), # the extension is there, and empty
+    (["RID:1.2.3.4", "DNS:bob"], "", "bob"),
+    ([], "subjectAltName=DER:30:0d:a5:04:a1:02:0c:00:82:05:63:61:72:6f:6c\n", "carol"), # ediPartyName, then dNSName
+    ([], "subjectAltName=DER:30:0b:a3:02:30:00:82:05:63:61:72:6f:6c\n", "carol"), # x400Address, then dNSName
+], ids=["otherName", "registeredID", "empty", "registeredID-dns", "ediParty-dns", "x400-dns"])
+def test_kinds_of_names_that_are_none(pki, echo, sallyport, san, extra, name):
+    """They break nothing and name nobody; the common name, alice, does not stand in for them."""
+    odd = pki.clients.leaf("odd-kind", "/CN=alice", san, extra=extra)
+    answer = ask(sallyport(guarded(pki, echo)), odd)
+    if name:
+        assert identity(answer)["x-consumer-username"] == name
+    else:
+        refused(answer, BAD)
+    answer = ask(sallyport(guarded(pki, echo, skip_consumer_lookup=True), name="any"), odd)
+    assert identity(answer) == {"x-client-cert-dn": "CN=alice", **({"x-client-cert-san": name} if name else {})}
+
+
 def test_with_alternative_names_the_common_name_is_nobody(pki, echo, sallyport):
     refused(ask(sallyport(guarded(pki, echo)), pki.sans), BAD) # its CN is alice
 
