@@ -202,18 +202,23 @@ static const struct sp_rule header_cert_auth_config_rules[] = {
     {"http_proxy_port", .bounded = true, .min = 0, .max = 65535},
     {"https_proxy_host", .check = sp_check_host, .says = "a host name or an address"},
     {"https_proxy_port", .bounded = true, .min = 0, .max = 65535},
-    {"certificate_header_name", .required = true, .check = sp_check_header_name, .says = "a header name"},
+    {"certificate_header_name", .required = true, .check = sp_check_end_to_end_name,
+     .says = "a header name, but none of HTTP itself"},
     {"certificate_header_format", .required = true, .one_of = "base64_encoded url_encoded rfc9440 xfcc"},
     {"invalid_certificate_status", .one_of = "401 500"},
 };
 
 static const struct sp_rule tls_metadata_headers_config_rules[] = {
-    {"client_cert_header_name", .check = sp_check_header_name, .says = "a header name"},
-    {"client_serial_header_name", .check = sp_check_header_name, .says = "a header name"},
-    {"client_cert_issuer_dn_header_name", .check = sp_check_header_name, .says = "a header name"},
-    {"client_cert_subject_dn_header_name", .check = sp_check_header_name, .says = "a header name"},
-    {"client_cert_fingerprint_header_name", .check = sp_check_header_name, .says = "a header name"},
-    {"client_cert_chain_header_name", .check = sp_check_header_name, .says = "a header name"},
+    {"client_cert_header_name", .check = sp_check_end_to_end_name, .says = "a header name, but none of HTTP itself"},
+    {"client_serial_header_name", .check = sp_check_end_to_end_name, .says = "a header name, but none of HTTP itself"},
+    {"client_cert_issuer_dn_header_name", .check = sp_check_end_to_end_name,
+     .says = "a header name, but none of HTTP itself"},
+    {"client_cert_subject_dn_header_name", .check = sp_check_end_to_end_name,
+     .says = "a header name, but none of HTTP itself"},
+    {"client_cert_fingerprint_header_name", .check = sp_check_end_to_end_name,
+     .says = "a header name, but none of HTTP itself"},
+    {"client_cert_chain_header_name", .check = sp_check_end_to_end_name,
+     .says = "a header name, but none of HTTP itself"},
     {"format", .one_of = "kong rfc9440"},
 };
 

@@ -263,6 +263,18 @@ const char *sp_check_header_name(const char *v)
     return is_token(v) ? NULL : "not a header name";
 }
 
+/* What HTTP frames and routes messages by is written by nobody else, and what is hop-by-hop arrives nowhere. */
+const char *sp_check_end_to_end_name(const char *v)
+{
+    static const char *const taken[] = {"Connection", "Content-Length",   "Host",
+                                        "Keep-Alive", "Proxy-Connection", "TE",
+                                        "Trailer",    "Upgrade",          "Transfer-Encoding"};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (sp_str_ieq(sp_str_z(v), sp_str_z(taken[i])))
+            return "HTTP itself needs this header";
+    return sp_check_header_name(v);
+}
+
 const char *sp_check_quotable(const char *v)
 {
     for (const char *p = v; *p; p++)

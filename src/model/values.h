@@ -16,6 +16,7 @@ const char *sp_check_plain_path(const char *v); /* of a service */
 const char *sp_check_route_path(const char *v); /* prefix or ~regex */
 const char *sp_check_route_host(const char *v);
 const char *sp_check_header_name(const char *v);
+const char *sp_check_end_to_end_name(const char *v);
 const char *sp_check_quotable(const char *v);    /* may stand in a quoted string of a header field */
 const char *sp_check_field_value(const char *v); /* may stand in a header field; may be empty */
 const char *sp_check_network(const char *v);     /* address or CIDR */

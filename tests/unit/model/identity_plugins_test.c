@@ -27,6 +27,8 @@ static void configs_are_checked(void **state)
         {"{name: ip-restriction, config: {allow: [10.0.0.0/33]}}", "config.allow[0]: invalid ip or cidr range"},
         {"{name: ip-restriction, config: {deny: [\"::1\", \"nonsense\"]}}", "config.deny[1]: invalid ip or cidr range"},
         {"{name: key-auth, config: {key_names: [\"a b\"]}}", "config.key_names[0]: not a header name"},
+        {"{name: tls-metadata-headers, config: {client_cert_header_name: transfer-encoding}}",
+         "config.client_cert_header_name: HTTP itself needs this header"},
         {"{name: key-auth, config: {realm: 'a\"b'}}", "config.realm: must be printable"},
         {"{name: request-termination, config: {message: a, body: b}}",
          "message cannot be used with content_type or body"},
