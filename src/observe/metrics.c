@@ -75,8 +75,8 @@ static void upstream_metrics(const struct dp_proxy *p, struct sp_buf *out)
 {
     uint64_t connects = 0, reuses = 0;
     for (unsigned i = 0; i < p->num_workers; i++) {
-        connects += dp_counter_get(&p->workers[i]->up.connects);
-        reuses += dp_counter_get(&p->workers[i]->up.reuses);
+        connects += sp_counter_get(&p->workers[i]->up.connects);
+        reuses += sp_counter_get(&p->workers[i]->up.reuses);
     }
     single(out, "sallyport_upstream_connects_total", "counter", "Connections opened towards upstreams.",
            (int64_t)connects);

@@ -1,4 +1,5 @@
 #include "plugin/passwords.h"
+#include "base/counter.h"
 #include "base/digests.h"
 
 #include <stdlib.h>
@@ -35,11 +36,6 @@ void dp_passwords_free(struct dp_passwords *p)
         return;
     sp_digests_free(p->right);
     free(p);
-}
-
-static void count(uint64_t *n)
-{
-    __atomic_store_n(n, *n + 1, __ATOMIC_RELAXED);
 }
 
 static void cancel(struct dp_call *call)
@@ -81,11 +77,11 @@ static enum dp_verdict ask(struct dp_call *call, const void *owner, const struct
     memcpy(w->fingerprint, o->fingerprint, 32);
     w->check = p->checker->start(p->checker, o, on_checked, w);
     if (!w->check) {
-        count(&p->counters->refused);
+        sp_count(&p->counters->refused, 1);
         *out = DP_PASSWORD_BUSY;
         return DP_NEXT;
     }
-    count(&p->counters->checks);
+    sp_count(&p->counters->checks, 1);
     call->waiting = w;
     call->cancel = cancel;
     return DP_PAUSE;

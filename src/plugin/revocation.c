@@ -1,14 +1,10 @@
 #include "plugin/revocation.h"
+#include "base/counter.h"
 #include "base/log.h"
 #include "plugin/revocation_memory.h"
 #include "plugin/trace.h"
 
 enum { OCSP_MAX = 65536 };
-
-static void count(uint64_t *n)
-{
-    __atomic_store_n(n, *n + 1, __ATOMIC_RELAXED);
-}
 
 /* --- what follows --- */
 
@@ -34,7 +30,7 @@ static void conclude(const struct dp_revocation_conf *c, struct dp_call *call, c
     if (answer->status != SP_REVOCATION_UNKNOWN)
         return;
     out->until = INT64_MIN;
-    count(&call->revocations->counters->failures);
+    sp_count(&call->revocations->counters->failures, 1);
     if (c->mode == DP_REVOCATION_STRICT && (o->heard || !listed_good))
         out->refused = "revocation could not be checked";
     dp_note(call, "revocation could not be checked: %s", answer->why);
@@ -124,7 +120,7 @@ static void ask_crl(struct lookup *l, const struct sp_crl *crl, int64_t at)
     struct sp_revocation answer;
     sp_crl_ask(crl, l->subject.leaf, now, &answer);
     if (sp_crl_stale(crl, now))
-        count(&l->call->revocations->counters->crls_stale);
+        sp_count(&l->call->revocations->counters->crls_stale, 1);
     take(l, &answer, at);
 }
 
@@ -293,7 +289,7 @@ enum dp_verdict dp_revocation_check(const struct dp_revocation_conf *c, struct d
         if (!l)
             return say(c, call, "nothing can be fetched", out);
         if (go_on(l)) {
-            count(&call->revocations->counters->lookups);
+            sp_count(&call->revocations->counters->lookups, 1);
             call->waiting = l;
             call->cancel = cancel;
             return DP_PAUSE;

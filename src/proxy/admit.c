@@ -25,7 +25,7 @@ static struct dp_admission admission(struct dp_exchange *x)
 
 static void reply_refusal(struct dp_exchange *x, const struct dp_admission *a)
 {
-    dp_count(&x->worker->counters.misdirected_total, a->status == 421);
+    sp_count(&x->worker->counters.misdirected_total, a->status == 421);
     if (a->field_name.len)
         sp_fields_add(&x->call.reply_fields, x->arena, SP_FIELD_OTHER, a->field_name, a->field_value);
     x->upgrade_offer = a->upgrade_offer;
@@ -78,7 +78,7 @@ static bool act(struct dp_exchange *x, struct dp_admission *a, enum dp_verdict v
     dp_life_judged(x);
     if (verdict == DP_NEXT)
         return true;
-    dp_count(&x->worker->counters.unauthorized_total, x->call.reply_status == 401);
+    sp_count(&x->worker->counters.unauthorized_total, x->call.reply_status == 401);
     if (dp_admit_misdirected(a, &x->call))
         reply_refusal(x, a);
     else

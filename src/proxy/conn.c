@@ -39,9 +39,9 @@ static void link_conn(struct dp_worker *w, struct dp_conn *c)
         c->next->prev = c;
     w->conns = c;
     w->num_conns++;
-    dp_count(&w->counters.connections_total, 1);
-    c->number = dp_counter_get(&w->counters.connections_total);
-    dp_count(&w->counters.connections_active, 1);
+    sp_count(&w->counters.connections_total, 1);
+    c->number = sp_counter_get(&w->counters.connections_total);
+    sp_count(&w->counters.connections_active, 1);
 }
 
 static void open_up(struct dp_conn *c)
@@ -119,7 +119,7 @@ static void unlink_conn(struct dp_worker *w, struct dp_conn *c)
     if (c->next)
         c->next->prev = c->prev;
     w->num_conns--;
-    dp_count(&w->counters.connections_active, -1);
+    sp_count(&w->counters.connections_active, -1);
 }
 
 void dp_conn_close(struct dp_conn *c)
@@ -163,7 +163,7 @@ bool dp_conn_blocked(const struct dp_conn *c)
 static bool send_or_keep(struct dp_conn *c, struct sp_str a, struct sp_str b)
 {
     size_t total = a.len + b.len;
-    dp_count(&c->worker->counters.bytes_out, (int64_t)total);
+    sp_count(&c->worker->counters.bytes_out, (int64_t)total);
     size_t sent = 0;
     while (c->pending.len == 0 && sent < total) {
         struct iovec v[2] = {{(void *)(uintptr_t)a.p, a.len}, {(void *)(uintptr_t)b.p, b.len}};
@@ -343,7 +343,7 @@ void dp_conn_pause(struct dp_conn *c, bool paused)
 
 static void refuse_preface(struct dp_conn *c, const char *why)
 {
-    dp_count(&c->worker->counters.proxy_headers_refused, 1);
+    sp_count(&c->worker->counters.proxy_headers_refused, 1);
     sp_log(SP_DEBUG, "proxy_header_refused", "peer=%s reason=\"%s\"", c->peer_ip, why);
     dp_conn_close(c);
 }
@@ -388,10 +388,10 @@ static void count_handshake(struct dp_conn *c)
 {
     struct dp_counters *n = &c->worker->counters;
     const struct sp_peer *p = sp_tls_peer(c->tls);
-    dp_count(&n->handshakes_total, 1);
-    dp_count(&n->handshakes_resumed, p->resumed);
-    dp_count(&n->handshakes_asked, p->asked);
-    dp_count(&n->handshakes_with_certificate, p->num_chain > 0);
+    sp_count(&n->handshakes_total, 1);
+    sp_count(&n->handshakes_resumed, p->resumed);
+    sp_count(&n->handshakes_asked, p->asked);
+    sp_count(&n->handshakes_with_certificate, p->num_chain > 0);
 }
 
 /* True when the handshake is done and there may be plaintext behind it. */
@@ -406,7 +406,7 @@ static bool drive_handshake(struct dp_conn *c)
         open_up(c);
         return true;
     }
-    dp_count(&c->worker->counters.handshakes_failed, 1);
+    sp_count(&c->worker->counters.handshakes_failed, 1);
     sp_log(SP_DEBUG, "handshake_failed", "client=%s reason=\"%s\"", c->ip, sp_tls_fault(c->tls));
     dp_conn_close(c);
     return false;
@@ -439,7 +439,7 @@ static void read_tls(struct dp_conn *c)
 static void on_bytes(struct dp_conn *c, struct sp_str bytes)
 {
     struct dp_worker *w = c->worker;
-    dp_count(&w->counters.bytes_in, (int64_t)bytes.len);
+    sp_count(&w->counters.bytes_in, (int64_t)bytes.len);
     if (c->state == DP_CONN_LINGER)
         return;
     if (c->state == DP_CONN_PREFACE && !take_preface(c, &bytes))

@@ -315,7 +315,7 @@ static void h1_deadline(struct dp_conn *c)
         dp_conn_close(c);
         return;
     }
-    dp_count(&c->worker->counters.idle_closed, 1);
+    sp_count(&c->worker->counters.idle_closed, 1);
     dp_conn_finish(c, false);
 }
 

@@ -288,7 +288,7 @@ static void h2_deadline(struct dp_conn *c)
         dp_conn_set_deadline(c, busy ? check_after(c) : c->worker->options->idle_ms - (uint32_t)quiet);
         return;
     }
-    dp_count(&c->worker->counters.idle_closed, 1);
+    sp_count(&c->worker->counters.idle_closed, 1);
     sp_h2_drain(c->h2, true);
     dp_conn_finish(c, false);
 }

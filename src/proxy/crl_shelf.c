@@ -1,5 +1,6 @@
 #include "proxy/crl_shelf.h"
 #include "base/bytes.h"
+#include "base/counter.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -78,7 +79,7 @@ static void tell(struct dp_crl_desk *d, const struct note *n)
         return;
     *at = r->next;
     if (n->crl)
-        __atomic_store_n(&d->counters->crls_read, d->counters->crls_read + 1, __ATOMIC_RELAXED);
+        sp_count(&d->counters->crls_read, 1);
     while (r->waits) {
         struct dp_crl_wait *w = r->waits;
         r->waits = w->next;

@@ -138,8 +138,8 @@ static void settle(struct dp_exchange *x)
         dp_up_finish(SP_TAKE(x->up), x->request_done);
     if (!x->counted)
         return;
-    dp_count(&w->counters.requests_active, -1);
-    dp_count(&w->counters.responses[x->status / 100 < 6 ? x->status / 100 : 0], 1);
+    sp_count(&w->counters.requests_active, -1);
+    sp_count(&w->counters.responses[x->status / 100 < 6 ? x->status / 100 : 0], 1);
     if (w->options->access_log)
         log_access(x);
     dp_epoch_drop(w, SP_TAKE(x->epoch));
@@ -287,8 +287,8 @@ void dp_exchange_start(struct dp_exchange *x, bool end)
     struct dp_worker *w = x->worker;
     x->counted = true;
     x->number = ++x->conn->requests;
-    dp_count(&w->counters.requests_total, 1);
-    dp_count(&w->counters.requests_active, 1);
+    sp_count(&w->counters.requests_total, 1);
+    sp_count(&w->counters.requests_active, 1);
     x->request_done = end;
     x->head_request = sp_str_eq(x->request.method, SP_STR("HEAD"));
     x->state = DP_EX_FORWARD;
@@ -574,7 +574,7 @@ static void on_up_failed(void *owner, enum dp_up_failure why, const char *text)
             put_last_chunk(x);
         return;
     }
-    dp_count(&x->worker->counters.upstream_failures, 1);
+    sp_count(&x->worker->counters.upstream_failures, 1);
     sp_log(SP_WARN, "upstream_failed", "request_id=%s service=%.*s reason=\"%s\"", x->request_id,
            SP_FMT(x->route->service->name), text);
     if (!x->response_started) {

@@ -112,14 +112,14 @@ static void end(struct dp_conn *c, uint64_t grace_ms)
 
 static void end_without_identity(struct dp_conn *c)
 {
-    dp_count(&c->worker->counters.identity_gone, 1);
+    sp_count(&c->worker->counters.identity_gone, 1);
     sp_log(SP_NOTICE, "identity_gone", "client=%s reason=\"its certificate is not accepted any more\"", c->ip);
     end(c, c->worker->options->grace_ms);
 }
 
 static void end_with_certificate(struct dp_conn *c)
 {
-    dp_count(&c->worker->counters.certificate_ended, 1);
+    sp_count(&c->worker->counters.certificate_ended, 1);
     sp_log(SP_INFO, "certificate_ends", "client=%s", c->ip);
     end(c, UINT32_MAX);
 }

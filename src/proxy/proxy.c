@@ -92,6 +92,6 @@ uint64_t dp_proxy_count(const struct dp_proxy *p, size_t offset)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < p->num_workers; i++)
-        sum += dp_counter_get((const uint64_t *)(const void *)((const char *)&p->workers[i]->counters + offset));
+        sum += sp_counter_get((const uint64_t *)(const void *)((const char *)&p->workers[i]->counters + offset));
     return sum;
 }

@@ -2,6 +2,7 @@
  * except where a function says otherwise. DESIGN section 9. */
 #pragma once
 #include "admit/real_ip.h"
+#include "base/counter.h"
 #include "base/log.h"
 #include "config/snapshot.h"
 #include "http/h2.h"
@@ -21,7 +22,7 @@ struct dp_epoch {
     uint32_t *turns;        /* by dp_service.index */
 };
 
-/* Written by the worker, read by anyone without a lock: single words, relaxed. */
+/* Written by the worker, read by anyone (base/counter.h). */
 struct dp_counters {
     uint64_t connections_total, connections_active, handshakes_total, handshakes_failed, handshakes_resumed,
         handshakes_asked, handshakes_with_certificate, requests_total, requests_active,
@@ -30,14 +31,6 @@ struct dp_counters {
     struct dp_revocation_counters revocation;
     struct dp_password_counters passwords;
 };
-static inline void dp_count(uint64_t *counter, int64_t n)
-{
-    __atomic_store_n(counter, *counter + (uint64_t)n, __ATOMIC_RELAXED);
-}
-static inline uint64_t dp_counter_get(const uint64_t *counter)
-{
-    return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
 
 /* One address to listen on; the same for all workers. */
 struct dp_listener_conf {

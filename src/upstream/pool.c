@@ -1,4 +1,5 @@
 /* The pools and the lease; what happens on a connection stands in connection.c. */
+#include "base/counter.h"
 #include "upstream/internal.h"
 
 #include <stddef.h>
@@ -136,12 +137,6 @@ void dp_pools_free(struct dp_pools *ps)
 
 /* --- the lease --- */
 
-/* Written here, read by the metrics on another thread. */
-static void count(uint64_t *n)
-{
-    __atomic_store_n(n, *n + 1, __ATOMIC_RELAXED);
-}
-
 static struct dp_upconn *new_conn(struct dp_pools *ps, struct dp_pool *p)
 {
     struct dp_upconn *u = sp_alloc(sizeof *u);
@@ -149,7 +144,7 @@ static struct dp_upconn *new_conn(struct dp_pools *ps, struct dp_pool *p)
     u->pool = p;
     p->refs++;
     u->watch.fd = -1;
-    count(&ps->env->connects);
+    sp_count(&ps->env->connects, 1);
     return u;
 }
 
@@ -162,7 +157,7 @@ struct dp_upconn *dp_up_lease(struct dp_pools *ps, struct dp_pool *p, const stru
         take_from_idle(u);
         u->state = UP_OPEN;
         u->reused = true;
-        count(&ps->env->reuses);
+        sp_count(&ps->env->reuses, 1);
     } else {
         u = new_conn(ps, p);
     }

@@ -69,7 +69,7 @@ static void refused_connections_are_tried_again_and_then_502(void **state)
     flow_start(&f, NULL);
     flow_serve(&f, flow_dead_port(&fd), "retries: 2");
     assert_int_equal(flow_get(&f, "/", &a), 502);
-    assert_int_equal(dp_counter_get(&f.proxy.workers[0]->up.connects), 3);
+    assert_int_equal(sp_counter_get(&f.proxy.workers[0]->up.connects), 3);
     flow_answer_fini(&a);
     flow_stop(&f);
     close(fd);
