@@ -309,6 +309,8 @@ static enum dp_verdict accept_any(const struct dp_cert_auth *c, struct dp_call *
 {
     dp_identity_authenticated(call, NULL, sp_str("", 0));
     struct sp_str group = c->group_by == DP_GROUP_CN ? r->cn : c->group_by == DP_GROUP_DN ? r->dn : sp_str("", 0);
+    call->num_authenticated_groups = 0; /* those of another certificate say nothing of this one */
+    call->authenticated_groups = NULL;
     if (group.len) {
         call->authenticated_groups = SP_NEW(call->arena, struct sp_str);
         call->authenticated_groups[0] = sp_arena_dup(call->arena, group);

@@ -90,14 +90,14 @@ void dp_identity_authenticated(struct dp_call *call, const struct dp_consumer *c
     call->consumer = consumer;
     call->has_credential = true;
     call->credential_id = credential_id;
-    call->authenticated_groups = NULL;
-    call->num_authenticated_groups = 0;
 }
 
 void dp_identity_anonymous(struct dp_call *call, const struct dp_consumer *consumer)
 {
     dp_identity_authenticated(call, consumer, sp_str("", 0));
     call->has_credential = false;
+    call->authenticated_groups = NULL;
+    call->num_authenticated_groups = 0;
     dp_identity_publish(call, sp_str("", 0), sp_str("", 0));
 }
 

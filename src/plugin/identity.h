@@ -18,7 +18,8 @@ void dp_identity_settle(struct dp_call *call);
 /* Why a plugin with `anonymous` does nothing, for dp_skip. */
 extern const char dp_already_authenticated[];
 
-/* Outcomes of an authentication plugin; each replaces what an earlier plugin found. */
+/* Outcomes of an authentication plugin; each replaces what an earlier plugin found. Groups of an earlier one's
+ * certificate stay, as with Kong: acl takes them where always_use_authenticated_groups is set. */
 void dp_identity_authenticated(struct dp_call *call, const struct dp_consumer *consumer, struct sp_str credential_id);
 void dp_identity_anonymous(struct dp_call *call, const struct dp_consumer *consumer);
 

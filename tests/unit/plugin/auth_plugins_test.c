@@ -620,6 +620,39 @@ static void acl_by_common_name(void **state)
     answers(r, 403, "You cannot consume this service");
 }
 
+/* The certificate's group counts also where a later authentication says who it is: what always_use_... is for. */
+static void acl_by_common_name_of_a_consumer(void **state)
+{
+    struct lab *l = *state;
+    add_key_owner(l, "k-id", "by-key", "s3cret", 0); /* acl-group, second */
+    Sallyport__V1__MtlsAuthConfig m = SALLYPORT__V1__MTLS_AUTH_CONFIG__INIT;
+    Sallyport__V1__KeyAuthConfig k = SALLYPORT__V1__KEY_AUTH_CONFIG__INIT;
+    Sallyport__V1__AclConfig a = SALLYPORT__V1__ACL_CONFIG__INIT;
+    m.n_ca_certificates = words(words_a, "ca", NULL);
+    m.ca_certificates = words_a;
+    m.skip_consumer_lookup = true;
+    a.n_allow = words(words_b, "good", "second");
+    a.allow = words_b;
+    a.always_use_authenticated_groups = true;
+    add_plugin(l, &dp_acl, &a, NULL);
+    add_plugin(l, &dp_key_auth, &k, NULL);
+    add_plugin(l, &dp_mtls_auth, &m, NULL);
+    Sallyport__V1__Route route = SALLYPORT__V1__ROUTE__INIT;
+    struct dp_chain *c = dp_chain_compile(l->arena, l->directory, &route, NULL);
+    struct issued good = issue(l, (struct leaf){.cn = "good"}, &l->ca),
+                  bad = issue(l, (struct leaf){.cn = "bad"}, &l->ca);
+    struct request *r = request_new(l, CHAIN(&good));
+    client_sends(r, "apikey", "s3cret");
+    assert_int_equal(dp_chain_access(c, &r->call, true), DP_NEXT);
+    assert_string_equal(sent(r, "X-Authenticated-Groups"), "good");
+    assert_string_equal(sent(r, "X-Consumer-Username"), "by-key");
+    request_free(r);
+    r = request_new(l, CHAIN(&bad));
+    client_sends(r, "apikey", "s3cret");
+    dp_chain_access(c, &r->call, true);
+    answers(r, 403, "You cannot consume this service");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, lab_setup, lab_teardown)
 
 int main(void)
@@ -642,6 +675,7 @@ int main(void)
         TEST(authentications_together),
         TEST(authentications_in_a_row),
         TEST(acl_by_common_name),
+        TEST(acl_by_common_name_of_a_consumer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
