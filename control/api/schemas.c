@@ -89,6 +89,8 @@ static void put_rule(struct sp_json *j, const struct sp_rule *r)
         sp_json_put_bool(j, "referenceable", true);
 }
 
+static void put_record(struct sp_json *j, const ProtobufCMessageDescriptor *d);
+
 static void put_list(struct sp_json *j, const ProtobufCFieldDescriptor *f, const struct sp_rule *r)
 {
     sp_json_put_z(j, "type", is_set(f->name) ? "set" : "array");
@@ -98,7 +100,10 @@ static void put_list(struct sp_json *j, const ProtobufCFieldDescriptor *f, const
         put_words(j, "default", "");
     sp_json_key(j, "elements");
     sp_json_object(j);
-    sp_json_put_z(j, "type", f->type == PROTOBUF_C_TYPE_MESSAGE ? "foreign" : scalar_type(f));
+    if (f->type == PROTOBUF_C_TYPE_MESSAGE && !sp_field_is_ref(f))
+        put_record(j, f->descriptor);
+    else
+        sp_json_put_z(j, "type", f->type == PROTOBUF_C_TYPE_MESSAGE ? "foreign" : scalar_type(f));
     put_rule(j, r);
     sp_json_end_object(j);
 }

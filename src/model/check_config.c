@@ -47,6 +47,16 @@ static void check_termination(struct sp_builder *b, const struct sp_entity *e,
         refuse(b, e, "config", "echo cannot be used with content_type and body");
 }
 
+static void check_key_auth(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__KeyAuthConfig *c)
+{
+    for (size_t i = 0; i < c->n_identity_realms; i++) {
+        const Sallyport__V1__IdentityRealm *r = c->identity_realms[i];
+        if (!r->scope || strcmp(r->scope, "cp") != 0 || r->id || r->region)
+            refuse(b, e, "config.identity_realms",
+                   "only {scope: cp} is supported: keys are those of our own consumers");
+    }
+}
+
 /* What would be answered in another way than Kong answers it is refused; what only describes it is taken. */
 static void check_rate_policy(struct sp_builder *b, const struct sp_entity *e,
                               const Sallyport__V1__RateLimitingConfig *c)
@@ -95,6 +105,9 @@ void sp_check_config(struct sp_builder *b, const struct sp_entity *e, const Sall
         break;
     case SALLYPORT__V1__PLUGIN__CONFIG_HEADER_CERT_AUTH:
         check_header_cert_auth(b, e, p->header_cert_auth);
+        break;
+    case SALLYPORT__V1__PLUGIN__CONFIG_KEY_AUTH:
+        check_key_auth(b, e, p->key_auth);
         break;
     case SALLYPORT__V1__PLUGIN__CONFIG_ACL:
         if ((p->acl->n_allow == 0) == (p->acl->n_deny == 0))

@@ -155,6 +155,8 @@ static void schemas_have_kongs_layout_and_defaults(void **state)
     says(redis, "type", "record");
     assert_true(at(redis, "required")->boolean); /* else decK takes it to be null, and always finds a difference */
     assert_int_equal(number(schema_field(at(redis, "fields"), "port"), "default"), 6379);
+    config = at(schema_field(at(get(f, "/schemas/plugins/key-auth", 200), "fields"), "config"), "fields");
+    says(at(schema_field(config, "identity_realms"), "elements"), "type", "record");
     says(get(f, "/schemas/plugins/nothing", 404), "message", "No plugin named 'nothing'");
     says(get(f, "/schemas/nothing", 404), "message", "No entity named 'nothing'");
 }

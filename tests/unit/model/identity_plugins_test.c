@@ -39,6 +39,9 @@ static void configs_are_checked(void **state)
          "config.status_code: value should be between 200 and 599"},
         {"{name: correlation-id, config: {generator: moon}}",
          "config.generator: expected one of: tracker, uuid, uuid#counter"},
+        {"{name: key-auth, config: {identity_realms: [{scope: realm, id: x, region: eu}]}}",
+         "config.identity_realms: only {scope: cp} is supported"},
+        {"{name: key-auth, config: {identity_realms: [{}]}}", "config.identity_realms: only {scope: cp} is supported"},
         {"{name: rate-limiting, config: {}}", "at least one of these fields must be non-empty: 'config.second'"},
         {"{name: rate-limiting, config: {minute: 5, hour: 4}}",
          "config: The limit for hour(4.0) cannot be lower than the limit for minute(5.0)"},
@@ -77,7 +80,8 @@ static void files_with_all_of_kongs_defaults(void **state)
         "- name: key-auth\n"
         "  protocols: [grpc, grpcs, http, https, ws, wss]\n"
         "  config: {anonymous: null, hide_credentials: false, key_in_body: false, key_in_header: true,\n"
-        "    key_in_query: true, key_names: [apikey], realm: null, run_on_preflight: true}\n"
+        "    key_in_query: true, key_names: [apikey], realm: null, run_on_preflight: true,\n"
+        "    identity_realms: [{scope: cp, id: null, region: null}]}\n"
         "- name: acl\n"
         "  protocols: [grpc, grpcs, http, https]\n"
         "  config: {allow: [a], deny: null, always_use_authenticated_groups: false, hide_groups_header: false,\n"
