@@ -3,6 +3,7 @@
 
 #include "model/vault.h"
 #include "tls/crl.h"
+#include "tls/verify.h"
 
 /* The text is not the PEM. A file:// reference that is still there was not expanded: its file cannot be read, which is
  * said already, or it came to a control plane, which opens no files for its clients. */
@@ -148,6 +149,11 @@ static void check_ca(struct sp_builder *b, const struct sp_entity *e)
             "certificate expired, \"Not After\" time is in the past: %.*s stays, but no client certificate "
             "passes under it",
             SP_FMT(info.subject_dn));
+    if (sp_ca_is_weak(list.v[0]))
+        sp_entity_problem(b, e, SP_PROBLEM_WARNING, "ca_weak", "cert",
+                          "the key of %.*s is too weak (RSA from 2048 bits, P-256 or better are wanted): no client "
+                          "certificate passes under it",
+                          SP_FMT(info.subject_dn));
     check_crls(b, e, c, list.v[0]);
     char *hex = sp_arena_alloc_raw(b->arena, 65);
     sp_hex(info.sha256, 32, hex);

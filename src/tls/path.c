@@ -41,7 +41,7 @@ static bool may_sign(X509 *leaf)
     return X509_get_key_usage(leaf) & (KU_DIGITAL_SIGNATURE | KU_KEY_AGREEMENT);
 }
 
-static bool is_strong_key(X509 *x)
+bool sp_path_is_strong_key(X509 *x)
 {
     EVP_PKEY *key = X509_get0_pubkey(x);
     switch (key ? EVP_PKEY_id(key) : NID_undef) {
@@ -83,7 +83,7 @@ static const char *find_fault_in(const struct sp_path_rules *r, X509 *x, size_t 
         return X509_verify_cert_error_string(X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION);
     if (i > 0 && !X509_check_ca(x))
         return X509_verify_cert_error_string(X509_V_ERR_INVALID_CA);
-    if (!is_strong_key(x))
+    if (!sp_path_is_strong_key(x))
         return "key is too weak, or of an unknown kind";
     if (!last && !is_strongly_signed(x))
         return "signature is too weak, or of an unknown kind";

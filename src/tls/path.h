@@ -21,6 +21,9 @@ const char *sp_path_verify(const struct sp_path_rules *r, X509 *leaf, STACK_OF(X
  * normal form, or an IP literal. */
 bool sp_path_is_named(X509 *leaf, const char *name);
 
+/* RSA from 2048 bits, P-256 and larger curves, Ed25519. */
+bool sp_path_is_strong_key(X509 *x);
+
 /* --- path_names.c --- */
 /* Name constraints of IP addresses, which BoringSSL does not know: NULL, or what is wrong with the chain. Whoever lets
  * X509_V_ERR_UNSUPPORTED_CONSTRAINT_TYPE pass must ask this. */

@@ -85,6 +85,15 @@ sp_result sp_ca_set_compile(struct sp_arena *a, const struct sp_str *ders, size_
     return res;
 }
 
+bool sp_ca_is_weak(struct sp_str der)
+{
+    X509 *x = NULL;
+    bool weak = sp_failed(sp_x509_read(der, &x, NULL)) || !sp_path_is_strong_key(x);
+    X509_free(x);
+    ERR_clear_error();
+    return weak;
+}
+
 const uint8_t *sp_ca_set_digest(const struct sp_ca_set *s)
 {
     return s->digest;

@@ -6,6 +6,8 @@
 struct sp_ca_set; /* immutable, in an arena */
 SP_MUST sp_result sp_ca_set_compile(struct sp_arena *a, const struct sp_str *ders, size_t num, bool allow_partial_chain,
                                     struct sp_ca_set **out, struct sp_error *err);
+/* Nobody passes under it: its key is too weak, or of an unknown kind. */
+bool sp_ca_is_weak(struct sp_str der);
 const uint8_t *sp_ca_set_digest(const struct sp_ca_set *s); /* 32 bytes: CA bytes in order and flags */
 
 /* A certificate by where its bytes are: in the set or in the chain that was given. */

@@ -272,6 +272,10 @@ static void certificates_are_read(void **state)
     parse_good(w, sp_arena_printf(w->a, "ca_certificates:\n- {cert: %s}\n", quoted(w, old)).p);
     assert_int_equal(w->problems.num_warnings, 1);
     assert_string_equal(w->problems.first->code, "ca_expired");
+    /* nor does one that anybody could have made the certificates of */
+    parse_good(w, sp_arena_printf(w->a, "ca_certificates:\n- {cert: %s}\n", quoted(w, sp_str_z(odd_weak_ca))).p);
+    assert_int_equal(w->problems.num_warnings, 1);
+    assert_string_equal(w->problems.first->code, "ca_weak");
     /* the good ones, with names */
     parse_good(w,
                sp_arena_printf(w->a, "certificates:\n- cert: %s\n  key: %s\n  snis: [a.test, {name: \"*.b.test\"}]\n",

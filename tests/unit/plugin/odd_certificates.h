@@ -72,3 +72,19 @@ static const char odd_crlf[] = "-----BEGIN CERTIFICATE-----\n"
                                "A0ZdVgctKZVCh+Yrwmr8AiEAh2/opMeFl7svNbJd0wakQUv5iGkiuZI5vijN2PeC\n"
                                "py0=\n"
                                "-----END CERTIFICATE-----\n";
+
+/* RSA of 1024 bits, self-signed */
+static const char odd_weak_ca[] = "-----BEGIN CERTIFICATE-----\n"
+                                  "MIICEjCCAXugAwIBAgIUW6++57gcQ/7nymcgQ7yeG5O/sRkwDQYJKoZIhvcNAQEL\n"
+                                  "BQAwGjEYMBYGA1UEAwwPT2xkIGFuZCB3ZWFrIENBMCAXDTI2MTEyNzIyMzQyMFoY\n"
+                                  "DzIxMjYxMTAzMjIzNDIwWjAaMRgwFgYDVQQDDA9PbGQgYW5kIHdlYWsgQ0EwgZ8w\n"
+                                  "DQYJKoZIhvcNAQEBBQADgY0AMIGJAoGBAMV1Z/nS89UXp3D464ZmuEe1xcKP0T3n\n"
+                                  "gecdu2P7v+ym99rzf+E/g8Co3OhZtnt0DcScq9H+1s34+/S22jcgYB2CbY/wk6t9\n"
+                                  "xvlV6y0MIutjRK61MjL7uAKkgq4MTPEyoEoHc58T1az5iy1T358khWFCo+oAfWJ2\n"
+                                  "80qIGhrAeJVZAgMBAAGjUzBRMB0GA1UdDgQWBBQHdzDveE/amAByYWzLZZpJpHqa\n"
+                                  "rTAfBgNVHSMEGDAWgBQHdzDveE/amAByYWzLZZpJpHqarTAPBgNVHRMBAf8EBTAD\n"
+                                  "AQH/MA0GCSqGSIb3DQEBCwUAA4GBABJbeC1hik63/OhkU7clrXS/TVg1kwVOlMJS\n"
+                                  "cneh3k+n3FLK3X7+C/sndri1AlOnbcv+m2Nh/eCIGwPbVmmmp7ukLOyomqyXgzK9\n"
+                                  "bQ7pTyFALmfJS6BRrT6AElBtriJNHUNbytqIDL1cPaLJp5VOlQMO/sPj7gI92Q+8\n"
+                                  "YoZ7XNoC\n"
+                                  "-----END CERTIFICATE-----\n";
