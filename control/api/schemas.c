@@ -13,17 +13,24 @@ static bool is_set(const char *name)
     return cp_words_have("protocols,methods,snis,tags", sp_str_z(name));
 }
 
-static void put_words(struct sp_json *j, const char *key, const char *words)
+static void put_items(struct sp_json *j, const char *key, const char *words, bool numbers)
 {
     struct sp_str rest = sp_str_z(words);
     sp_json_key(j, key);
     sp_json_array(j);
     while (rest.p) {
         struct sp_str word = sp_str_split(&rest, ' ');
-        if (word.len)
+        if (word.len && numbers)
+            sp_json_raw(j, word);
+        else if (word.len)
             sp_json_str(j, word);
     }
     sp_json_end_array(j);
+}
+
+static void put_words(struct sp_json *j, const char *key, const char *words)
+{
+    put_items(j, key, words, false);
 }
 
 static const char *scalar_type(const ProtobufCFieldDescriptor *f)
@@ -95,7 +102,7 @@ static void put_list(struct sp_json *j, const ProtobufCFieldDescriptor *f, const
 {
     sp_json_put_z(j, "type", is_set(f->name) ? "set" : "array");
     if (r && r->defaults)
-        put_words(j, "default", r->defaults);
+        put_items(j, "default", r->defaults, f->type == PROTOBUF_C_TYPE_INT32);
     else if (r && r->empty_list)
         put_words(j, "default", "");
     sp_json_key(j, "elements");

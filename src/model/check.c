@@ -54,17 +54,17 @@ static void check_string(const struct field_check *c, const char *v, const char 
     }
 }
 
-static void check_number(const struct field_check *c, double v)
+static void check_number(const struct field_check *c, double v, const char *index)
 {
     const struct sp_rule *r = c->rule;
     char word[32];
     if (r->bounded && !(v >= (double)r->min && v <= (double)r->max))
-        say(c, "invalid_value", "",
+        say(c, "invalid_value", index,
             sp_arena_printf(c->b->arena, "value should be between %lld and %lld", (long long)r->min, (long long)r->max)
                 .p);
     snprintf(word, sizeof word, "%.0f", v);
     if (r->one_of && !sp_words_have(r->one_of, sp_str_z(word)))
-        say(c, "invalid_value", "",
+        say(c, "invalid_value", index,
             sp_arena_printf(c->b->arena, "expected one of: %s", list_of(c->b->arena, r->one_of).p).p);
 }
 
@@ -74,10 +74,13 @@ static void check_list(const struct field_check *c)
     const void *v = *(void *const *)sp_msg_at(c->m, c->f);
     if (num < c->rule->min_items && !(c->rule->required && num == 0))
         say(c, "invalid_value", "", "length must be at least 1");
-    for (size_t i = 0; i < num && c->f->type == PROTOBUF_C_TYPE_STRING; i++) {
+    for (size_t i = 0; i < num; i++) {
         char index[32];
         snprintf(index, sizeof index, "[%zu]", i);
-        check_string(c, ((char *const *)v)[i], index);
+        if (c->f->type == PROTOBUF_C_TYPE_STRING)
+            check_string(c, ((char *const *)v)[i], index);
+        else if (c->f->type == PROTOBUF_C_TYPE_INT32)
+            check_number(c, ((const int32_t *)v)[i], index);
     }
 }
 
@@ -110,10 +113,10 @@ static void check_field(const struct field_check *c)
         check_string(c, *(char *const *)at, "");
         break;
     case PROTOBUF_C_TYPE_INT32:
-        check_number(c, *(const int32_t *)at);
+        check_number(c, *(const int32_t *)at, "");
         break;
     case PROTOBUF_C_TYPE_DOUBLE:
-        check_number(c, *(const double *)at);
+        check_number(c, *(const double *)at, "");
         break;
     default:
         break;
@@ -238,6 +241,49 @@ static void check_route(struct sp_builder *b, const struct sp_entity *e)
         check_rows(b, e, &r->headers[i]->base, sp_arena_printf(b->arena, "headers.%s.", r->headers[i]->key).p);
 }
 
+/* --- upstreams --- */
+
+/* What to hash on, and what it needs beside it (NULL: nothing). */
+static void check_hash_input(struct sp_builder *b, const struct sp_entity *e, const char *input, const char *of)
+{
+    if (!sp_words_have("header query_arg uri_capture cookie", sp_str_z(input)))
+        return;
+    bool cookie = strcmp(input, "cookie") == 0; /* one for both */
+    struct sp_str field = sp_arena_printf(b->arena, "%s_%s", cookie ? "hash_on" : of, input);
+    if (sp_msg_string(e->message, field.p).len == 0)
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "required", field.p, "required field missing");
+}
+
+static void check_hashing(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__Upstream *u)
+{
+    static const char *const inputs[] = {"header", "query_arg", "uri_capture"};
+    check_hash_input(b, e, u->hash_on, "hash_on");
+    check_hash_input(b, e, u->hash_fallback, "hash_fallback");
+    bool named = sp_words_have("header query_arg uri_capture", sp_str_z(u->hash_on));
+    bool alone = sp_words_have("none cookie", sp_str_z(u->hash_on));
+    if (strcmp(u->hash_fallback, "none") != 0 && (alone || (!named && strcmp(u->hash_on, u->hash_fallback) == 0)))
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "hash_fallback",
+                          "cannot be '%s' when 'hash_on' is '%s'", u->hash_fallback, u->hash_on);
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        struct sp_str on = sp_arena_printf(b->arena, "hash_on_%s", inputs[i]);
+        struct sp_str fallback = sp_arena_printf(b->arena, "hash_fallback_%s", inputs[i]);
+        struct sp_str value = sp_msg_string(e->message, on.p);
+        if (value.len && sp_str_eq(value, sp_msg_string(e->message, fallback.p)))
+            sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "",
+                              "values of these fields must be distinct: '%s', '%s'", on.p, fallback.p);
+    }
+}
+
+static void check_upstream(struct sp_builder *b, const struct sp_entity *e)
+{
+    const Sallyport__V1__Upstream *u = (const Sallyport__V1__Upstream *)e->message;
+    const Sallyport__V1__ActiveHealthchecks *active = u->healthchecks->active;
+    for (size_t i = 0; i < active->n_headers; i++)
+        check_rows(b, e, &active->headers[i]->base,
+                   sp_arena_printf(b->arena, "healthchecks.active.headers.%s.", active->headers[i]->key).p);
+    check_hashing(b, e, u);
+}
+
 /* --- the others --- */
 
 static void check_consumer(struct sp_builder *b, const struct sp_entity *e)
@@ -292,6 +338,8 @@ void sp_check_fields(struct sp_builder *b)
                 check_service(b, e);
             else if (k == SP_ROUTES)
                 check_route(b, e);
+            else if (k == SP_UPSTREAMS)
+                check_upstream(b, e);
             else if (k == SP_CONSUMERS)
                 check_consumer(b, e);
             else if (k == SP_PLUGINS)

@@ -197,6 +197,18 @@ static void emit_consumers(struct output *o)
     }
 }
 
+/* Without what no data plane looks at. */
+static Sallyport__V1__Upstream sent_upstream(const ProtobufCMessage *m)
+{
+    Sallyport__V1__Upstream u = *(const Sallyport__V1__Upstream *)m;
+    u.healthchecks = NULL;
+    u.hash_on = u.hash_fallback = u.hash_on_cookie = u.hash_on_cookie_path = NULL;
+    u.hash_on_header = u.hash_on_query_arg = u.hash_on_uri_capture = NULL;
+    u.hash_fallback_header = u.hash_fallback_query_arg = u.hash_fallback_uri_capture = NULL;
+    u.has_use_srv_name = false;
+    return u;
+}
+
 static void emit_upstreams(struct output *o)
 {
     struct sp_map *targets = group_by(o, SP_TARGETS, "upstream");
@@ -205,7 +217,8 @@ static void emit_upstreams(struct output *o)
         Sallyport__V1__UpstreamResource body = SALLYPORT__V1__UPSTREAM_RESOURCE__INIT;
         const struct list *l = sp_map_get(targets, e->id);
         bool plain = sp_str_eq(e->ws, SP_STR("default"));
-        body.upstream = (Sallyport__V1__Upstream *)e->message;
+        Sallyport__V1__Upstream sent = sent_upstream(e->message);
+        body.upstream = &sent;
         body.n_targets = l ? l->num : 0;
         body.targets = l ? (Sallyport__V1__Target **)l->v : NULL;
         emit(o, SALLYPORT__V1__KIND__UPSTREAM,

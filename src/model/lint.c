@@ -115,12 +115,29 @@ static void lint_service(const struct sp_entity *e, struct sp_problems *problems
                 s->protocol);
 }
 
+static bool checks_health(const Sallyport__V1__Healthchecks *h)
+{
+    const Sallyport__V1__PassiveUnhealthy *passive = h->passive->unhealthy;
+    return h->threshold > 0 || h->active->healthy->interval > 0 || h->active->unhealthy->interval > 0 ||
+           h->passive->healthy->successes > 0 || passive->tcp_failures > 0 || passive->timeouts > 0 ||
+           passive->http_failures > 0;
+}
+
 static void lint_upstream(const struct sp_entity *e, struct sp_problems *problems)
 {
     const Sallyport__V1__Upstream *u = (const Sallyport__V1__Upstream *)e->message;
     if (u->algorithm && strcmp(u->algorithm, "round-robin") != 0)
         sp_lint(problems, e, SP_PROBLEM_WARNING, "not_served",
                 "algorithm %s is not there yet: targets are picked round-robin", u->algorithm);
+    if (strcmp(u->hash_on, "none") != 0)
+        sp_lint(problems, e, SP_PROBLEM_WARNING, "not_served",
+                "hash_on %s is not there yet: targets are picked round-robin", u->hash_on);
+    if (checks_health(u->healthchecks))
+        sp_lint(problems, e, SP_PROBLEM_WARNING, "not_served",
+                "health checks are not there yet: every target is taken to be healthy");
+    if (u->use_srv_name)
+        sp_lint(problems, e, SP_PROBLEM_WARNING, "not_served",
+                "use_srv_name is not there yet: Host is what it is without it");
 }
 
 /* Ids, and names with their workspace. */

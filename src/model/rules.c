@@ -7,11 +7,14 @@
 #include "sallyport/v1/entities.pb-c.h"
 
 #include <limits.h>
+#include <stdlib.h>
 
 /* One row per field; docs/generate reads these tables too, so a row stays `{"field", .key = value, ...}`. */
 
 #define TIMEOUT_MAX 2147483646
 #define ROUTE_PROTOCOLS "http https tcp tls udp tls_passthrough grpc grpcs ws wss"
+#define HASH_INPUTS "none consumer ip header cookie path query_arg uri_capture"
+#define PROBE_TYPES "tcp http https grpc grpcs"
 
 static const struct sp_rule document_rules[] = {
     {"_format_version", .required = true, .one_of = "1.1 2.1 3.0"},
@@ -67,7 +70,72 @@ static const struct sp_rule upstream_rules[] = {
     {"algorithm", .one_of = "round-robin consistent-hashing least-connections latency"},
     {"slots", .bounded = true, .min = 10, .max = 65536},
     {"host_header", .check = sp_check_host_port, .says = "a host name, may have a port"},
+    {"healthchecks", .record = true},
+    {"hash_on", .one_of = HASH_INPUTS},
+    {"hash_fallback", .one_of = HASH_INPUTS},
+    {"hash_on_header", .check = sp_check_header_name, .says = "a header name"},
+    {"hash_fallback_header", .check = sp_check_header_name, .says = "a header name"},
+    {"hash_on_cookie", .check = sp_check_header_name, .says = "a cookie's name"},
+    {"hash_on_cookie_path", .check = sp_check_plain_path, .says = "starts with /, no empty segment"},
+    {"hash_on_query_arg", .check = sp_check_not_empty, .says = "not empty"},
+    {"hash_fallback_query_arg", .check = sp_check_not_empty, .says = "not empty"},
+    {"hash_on_uri_capture", .check = sp_check_not_empty, .says = "not empty"},
+    {"hash_fallback_uri_capture", .check = sp_check_not_empty, .says = "not empty"},
     {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
+};
+
+static const struct sp_rule healthchecks_rules[] = {
+    {"active", .record = true},
+    {"passive", .record = true},
+    {"threshold", .bounded = true, .min = 0, .max = 100},
+};
+
+static const struct sp_rule active_healthchecks_rules[] = {
+    {"type", .one_of = PROBE_TYPES},
+    {"timeout", .bounded = true, .min = 0, .max = 65535},
+    {"concurrency", .bounded = true, .min = 1, .max = INT32_MAX},
+    {"http_path", .check = sp_check_plain_path, .says = "starts with /, no empty segment"},
+    {"https_sni", .check = sp_check_server_name, .says = "a host name"},
+    {"healthy", .record = true},
+    {"unhealthy", .record = true},
+};
+
+static const struct sp_rule probe_header_entry_rules[] = {
+    {"key", .check = sp_check_header_name, .says = "a header name"},
+    {"values", .check = sp_check_field_value, .says = "printable"},
+};
+
+static const struct sp_rule active_healthy_rules[] = {
+    {"interval", .bounded = true, .min = 0, .max = 65535},
+    {"http_statuses", .defaults = "200 302", .bounded = true, .min = 100, .max = 999},
+    {"successes", .bounded = true, .min = 0, .max = 255},
+};
+
+static const struct sp_rule active_unhealthy_rules[] = {
+    {"interval", .bounded = true, .min = 0, .max = 65535},
+    {"http_statuses", .defaults = "429 404 500 501 502 503 504 505", .bounded = true, .min = 100, .max = 999},
+    {"tcp_failures", .bounded = true, .min = 0, .max = 255},
+    {"timeouts", .bounded = true, .min = 0, .max = 255},
+    {"http_failures", .bounded = true, .min = 0, .max = 255},
+};
+
+static const struct sp_rule passive_healthchecks_rules[] = {
+    {"type", .one_of = PROBE_TYPES},
+    {"healthy", .record = true},
+    {"unhealthy", .record = true},
+};
+
+static const struct sp_rule passive_healthy_rules[] = {
+    {"http_statuses", .defaults = "200 201 202 203 204 205 206 207 208 226 300 301 302 303 304 305 306 307 308",
+     .bounded = true, .min = 100, .max = 999},
+    {"successes", .bounded = true, .min = 0, .max = 255},
+};
+
+static const struct sp_rule passive_unhealthy_rules[] = {
+    {"http_statuses", .defaults = "429 500 503", .bounded = true, .min = 100, .max = 999},
+    {"tcp_failures", .bounded = true, .min = 0, .max = 255},
+    {"timeouts", .bounded = true, .min = 0, .max = 255},
+    {"http_failures", .bounded = true, .min = 0, .max = 255},
 };
 
 static const struct sp_rule target_rules[] = {
@@ -301,6 +369,14 @@ static const struct {
     ROWS(route, route),
     ROWS(header_entry, header_entry),
     ROWS(upstream, upstream),
+    ROWS(healthchecks, healthchecks),
+    ROWS(active_healthchecks, active_healthchecks),
+    ROWS(probe_header_entry, probe_header_entry),
+    ROWS(active_healthy, active_healthy),
+    ROWS(active_unhealthy, active_unhealthy),
+    ROWS(passive_healthchecks, passive_healthchecks),
+    ROWS(passive_healthy, passive_healthy),
+    ROWS(passive_unhealthy, passive_unhealthy),
     ROWS(target, target),
     ROWS(consumer, consumer),
     ROWS(consumer_group, consumer_group),
@@ -371,8 +447,13 @@ bool sp_words_have(const char *words, struct sp_str word)
 static void fill_list(struct sp_arena *a, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const char *words)
 {
     struct sp_str rest = sp_str_z(words);
-    while (rest.p && rest.len)
-        *(const char **)sp_msg_append(a, m, f) = sp_arena_dup(a, sp_str_split(&rest, ' ')).p;
+    while (rest.p && rest.len) {
+        struct sp_str word = sp_str_split(&rest, ' ');
+        if (f->type == PROTOBUF_C_TYPE_INT32)
+            *(int32_t *)sp_msg_append(a, m, f) = (int32_t)strtol(word.p, NULL, 10);
+        else
+            *(const char **)sp_msg_append(a, m, f) = sp_arena_dup(a, word).p;
+    }
 }
 
 /* Strings are copied, so that a default is written out with the message and outlives a change of the schema. */

@@ -13,7 +13,7 @@ struct sp_rule {
     bool empty_list;    /* unset is written as [] and not as null */
     bool ours;          /* unset is not written at all: tools made for Kong do not know it */
     bool record;        /* a message that is there with its own defaults when it is unset */
-    bool bounded;       /* min <= value <= max */
+    bool bounded;       /* min <= value <= max; of every element of a list */
     int64_t min, max;
     unsigned min_items;   /* of a list */
     const char *one_of;   /* words, separated by blanks; of every element of a list */

@@ -348,8 +348,9 @@ static void read_map(struct sp_reader *r, const struct place *at, const struct s
     for (size_t i = 0; i < n->num; i++) {
         const struct sp_node *key = n->items[2 * i];
         char *name = sp_arena_strdup(r->arena, key->text.p);
-        for (char *p = name; *p; p++)
-            *p = (char)sp_lower((unsigned char)*p); /* header names */
+        if (f->descriptor == &sallyport__v1__header_entry__descriptor) /* Kong keeps the others' case */
+            for (char *p = name; *p; p++)
+                *p = (char)sp_lower((unsigned char)*p);
         if (!sp_map_put(seen, sp_str_z(name), name)) {
             problem(r, "duplicate_key", at, key, sp_arena_printf(r->arena, "'%s' is there twice", name));
             continue;

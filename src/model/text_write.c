@@ -150,6 +150,18 @@ static bool is_written(const ProtobufCMessage *m, const ProtobufCFieldDescriptor
     return !(m->descriptor == &sallyport__v1__service__descriptor && strcmp(f->name, "url") == 0);
 }
 
+static bool is_word(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, size_t i, struct sp_str word)
+{
+    const void *v = *(void *const *)sp_msg_at(m, f);
+    char digits[16];
+    if (f->type == PROTOBUF_C_TYPE_STRING)
+        return sp_str_eq(word, sp_str_z(((char *const *)v)[i]));
+    if (f->type != PROTOBUF_C_TYPE_INT32)
+        return false;
+    snprintf(digits, sizeof digits, "%d", ((const int32_t *)v)[i]);
+    return sp_str_eq(word, sp_str_z(digits));
+}
+
 static bool is_default_list(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
     const struct sp_rule *rule = sp_rule_find(m->descriptor, f->name);
@@ -160,10 +172,21 @@ static bool is_default_list(const ProtobufCMessage *m, const ProtobufCFieldDescr
     }
     struct sp_str rest = sp_str_z(words);
     for (size_t i = 0; i < *sp_msg_count(m, f); i++)
-        if (!rest.len || f->type != PROTOBUF_C_TYPE_STRING ||
-            !sp_str_eq(sp_str_split(&rest, ' '), sp_str_z((*(char **const *)sp_msg_at(m, f))[i])))
+        if (!rest.len || !is_word(m, f, i, sp_str_split(&rest, ' ')))
             return false;
     return rest.len == 0;
+}
+
+static bool says_nothing(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f);
+
+static bool is_default_record(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    const struct sp_rule *rule = sp_rule_find(m->descriptor, f->name);
+    const ProtobufCMessage *record = *(ProtobufCMessage *const *)sp_msg_at(m, f);
+    bool nothing = rule && rule->record;
+    for (unsigned i = 0; nothing && i < record->descriptor->n_fields; i++)
+        nothing = says_nothing(record, &record->descriptor->fields[i]); /* as deep as the schema */
+    return nothing;
 }
 
 /* A file that people read leaves out what the schema says anyway. */
@@ -176,6 +199,8 @@ static bool says_nothing(const ProtobufCMessage *m, const ProtobufCFieldDescript
         return *sp_msg_count(m, f) == 0 || is_default_list(m, f);
     if (!sp_msg_has(m, f))
         return true;
+    if (f->type == PROTOBUF_C_TYPE_MESSAGE)
+        return is_default_record(m, f);
     if (!f->default_value)
         return false;
     if (f->type == PROTOBUF_C_TYPE_STRING)

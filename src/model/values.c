@@ -163,6 +163,11 @@ const char *sp_check_sni(const char *v)
     return NULL;
 }
 
+const char *sp_check_server_name(const char *v)
+{
+    return strchr(v, '*') ? "must not have a wildcard" : sp_check_sni(v);
+}
+
 /* --- paths, headers, methods --- */
 
 static const char *check_prefix(const char *v)

@@ -24,6 +24,7 @@ const char *sp_check_route_header(const char *v);
 const char *sp_check_header_value(const char *v);
 const char *sp_check_method(const char *v);
 const char *sp_check_sni(const char *v);
+const char *sp_check_server_name(const char *v);  /* that a client says in its handshake: no wildcard */
 const char *sp_check_vault_name(const char *v);   /* a kind of vault that data planes have */
 const char *sp_check_vault_prefix(const char *v); /* what references call a vault */
 const char *sp_check_variable(const char *v);     /* name of an environment variable, or its beginning */

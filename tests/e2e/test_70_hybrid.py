@@ -260,6 +260,24 @@ def test_an_export_is_the_same_configuration(pki, echo, cluster):
     assert yaml.safe_load(said.out)["services"][0]["name"] == "app"
 
 
+def test_health_checks_of_a_dump_are_kept_and_sent_to_nobody(pki, echo, cluster):
+    def config(**healthchecks):
+        return document(pki, service("app", "http://u", route("r", hosts=["a.test"])),
+                        upstreams=[{"name": "u", "targets": [{"target": f"127.0.0.1:{echo.port}"}], **healthchecks}])
+
+    assert cluster.apply(config()).code == 0
+    node = cluster.node()
+    assert curl("https://a.test/", resolve=node.port).status == 200
+    shown = cluster.control.get("/upstreams/u").json()
+    assert shown["healthchecks"]["active"]["healthy"] == {"http_statuses": [200, 302], "interval": 0, "successes": 0}
+    assert cluster.apply(config(healthchecks=shown["healthchecks"])).code == 0 # Kong's defaults, as in a dump: no change
+    assert cluster.control.get("/sallyport/revisions").json()["data"][0]["revision"] == 1
+    said = cluster.apply(config(healthchecks={"threshold": 50, "active": {"healthy": {"interval": 5}}}), "--wait")
+    assert said.code == 0 and "health checks are not there yet" in said.err + said.out
+    assert cluster.control.get("/upstreams/u").json()["healthchecks"]["threshold"] == 50
+    assert curl("https://a.test/", resolve=node.port).status == 200
+
+
 def test_passwords_are_hashed_before_they_go_anywhere(pki, echo, cluster):
     people = [{"username": "alice", "basicauth_credentials": [{"username": "al", "password": "topsecret"}]}]
     config = document(pki, service("app", echo.url, route("r", hosts=["a.test"], plugins=[{"name": "basic-auth"}])), consumers=people)

@@ -161,6 +161,43 @@ static void schemas_have_kongs_layout_and_defaults(void **state)
     says(get(f, "/schemas/nothing", 404), "message", "No entity named 'nothing'");
 }
 
+/* decK fills an upstream's health checks from here: what it fills is what it is then shown. */
+static void schema_of_health_checks(void **state)
+{
+    struct fixture *f = *state;
+    const struct sp_node *fields = at(get(f, "/schemas/upstreams", 200), "fields");
+    says(schema_field(fields, "hash_on"), "default", "none");
+    const struct sp_node *checks = schema_field(fields, "healthchecks");
+    says(checks, "type", "record");
+    assert_true(at(checks, "required")->boolean);
+    says(schema_field(at(checks, "fields"), "threshold"), "type", "number");
+    const struct sp_node *active = at(schema_field(at(checks, "fields"), "active"), "fields");
+    says(schema_field(active, "type"), "default", "http");
+    says(schema_field(active, "headers"), "type", "map");
+    const struct sp_node *healthy = schema_field(active, "healthy");
+    assert_true(at(healthy, "required")->boolean);
+    const struct sp_node *statuses = schema_field(at(healthy, "fields"), "http_statuses");
+    assert_int_equal(at(statuses, "default")->num, 2);
+    assert_int_equal(at(statuses, "default")->items[1]->type, SP_NODE_INTEGER);
+    assert_int_equal(at(statuses, "default")->items[1]->integer, 302);
+    says(at(statuses, "elements"), "type", "integer");
+    for (size_t i = 0; i < at(healthy, "fields")->num; i++)
+        assert_null(sp_node_get(at(healthy, "fields")->items[i], SP_STR("http_statuses_none")));
+    struct sp_http_answer a =
+        call(f, "POST", "/upstreams", SP_STR("{\"name\":\"u\",\"healthchecks\":{\"threshold\":50}}"), NULL);
+    assert_int_equal(a.status, 201);
+    checks = at(get(f, "/upstreams/u", 200), "healthchecks");
+    assert_int_equal(number(checks, "threshold"), 50);
+    assert_int_equal(number(at(checks, "active"), "timeout"), 1);
+    assert_int_equal(at(at(at(checks, "passive"), "unhealthy"), "http_statuses")->num, 3);
+    a = call(f, "PATCH", "/upstreams/u", SP_STR("{\"healthchecks\":{\"active\":{\"healthy\":{\"interval\":5}}}}"),
+             NULL);
+    assert_int_equal(a.status, 200);
+    checks = at(get(f, "/upstreams/u", 200), "healthchecks");
+    assert_int_equal(number(checks, "threshold"), 50);
+    assert_int_equal(number(at(at(checks, "active"), "healthy"), "interval"), 5);
+}
+
 static void validation_stores_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -210,6 +247,7 @@ int main(void)
         TEST(entities_by_key_by_id_and_below_their_parents),
         TEST(collections_are_paged_and_filtered),
         TEST(schemas_have_kongs_layout_and_defaults),
+        TEST(schema_of_health_checks),
         TEST(validation_stores_nothing),
         TEST(tags_and_enabled_plugins),
     };
