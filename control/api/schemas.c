@@ -163,9 +163,10 @@ static void put_field(struct sp_json *j, const ProtobufCMessageDescriptor *d, co
         put_default(j, f);
         put_rule(j, r);
     }
-    if (r && (r->required || r->record)) /* tools fill the defaults of a record that has to be there */
+    bool made = r && r->made;
+    if (r && (r->required || r->record) && !made) /* tools fill the defaults of a record that has to be there */
         sp_json_put_bool(j, "required", true);
-    if (!strcmp(f->name, "id") || !strcmp(f->name, "created_at") || !strcmp(f->name, "updated_at"))
+    if (made || !strcmp(f->name, "id") || !strcmp(f->name, "created_at") || !strcmp(f->name, "updated_at"))
         sp_json_put_bool(j, "auto", true);
     sp_json_end_object(j);
     sp_json_end_object(j);

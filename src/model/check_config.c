@@ -57,6 +57,15 @@ static void check_key_auth(struct sp_builder *b, const struct sp_entity *e, cons
     }
 }
 
+static void check_basic_auth(struct sp_builder *b, const struct sp_entity *e, const Sallyport__V1__BasicAuthConfig *c)
+{
+    const char *strategy = c->brute_force_protection->strategy;
+    if (sp_words_have("cluster memory redis", sp_str_z(strategy)))
+        sp_entity_problem(b, e, SP_PROBLEM_ERROR, "invalid_value", "config.brute_force_protection.strategy",
+                          "strategy '%s' is not supported: nothing here counts wrong passwords; set it to off",
+                          strategy);
+}
+
 /* What would be answered in another way than Kong answers it is refused; what only describes it is taken. */
 static void check_rate_policy(struct sp_builder *b, const struct sp_entity *e,
                               const Sallyport__V1__RateLimitingConfig *c)
@@ -108,6 +117,9 @@ void sp_check_config(struct sp_builder *b, const struct sp_entity *e, const Sall
         break;
     case SALLYPORT__V1__PLUGIN__CONFIG_KEY_AUTH:
         check_key_auth(b, e, p->key_auth);
+        break;
+    case SALLYPORT__V1__PLUGIN__CONFIG_BASIC_AUTH:
+        check_basic_auth(b, e, p->basic_auth);
         break;
     case SALLYPORT__V1__PLUGIN__CONFIG_ACL:
         if ((p->acl->n_allow == 0) == (p->acl->n_deny == 0))

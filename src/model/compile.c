@@ -249,8 +249,14 @@ static void emit_plugins(struct output *o)
         const struct sp_entity *e = &o->m->entities[SP_PLUGINS][i];
         Sallyport__V1__Plugin p = *(const Sallyport__V1__Plugin *)e->message;
         Sallyport__V1__Ref group = SALLYPORT__V1__REF__INIT;
+        Sallyport__V1__BasicAuthConfig basic_auth;
         if (!sp_plugin_runs(o->m, &p))
             continue;
+        if (p.config_case == SALLYPORT__V1__PLUGIN__CONFIG_BASIC_AUTH) {
+            basic_auth = *p.basic_auth;
+            basic_auth.brute_force_protection = NULL; /* off: nothing that a data plane looks at */
+            p.basic_auth = &basic_auth;
+        }
         if (p.consumer_group) {
             const struct sp_entity *g = sp_model_find(o->m, SP_CONSUMER_GROUPS, e->ws, sp_str_z(p.consumer_group->id));
             group.id = p.consumer_group->id;

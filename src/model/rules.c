@@ -168,7 +168,7 @@ static const struct sp_rule mtls_auth_credential_rules[] = {
 
 static const struct sp_rule keyauth_credential_rules[] = {
     {"id", .uuid = true},
-    {"key", .required = true, .secret = true, .check = sp_check_not_empty, .says = "not empty"},
+    {"key", .required = true, .made = true, .secret = true, .check = sp_check_not_empty, .says = "not empty"},
     {"ttl", .bounded = true, .min = 0, .max = 100000000},
     {"consumer", .required = true},
     {"tags", .check = sp_check_tag, .says = "no comma, no slash, printable"},
@@ -299,6 +299,12 @@ static const struct sp_rule key_auth_config_rules[] = {
 static const struct sp_rule basic_auth_config_rules[] = {
     {"anonymous", .check = sp_check_not_empty, .says = "not empty"},
     {"realm", .check = sp_check_quotable, .says = "printable, no quotes"},
+    {"brute_force_protection", .record = true},
+};
+
+static const struct sp_rule brute_force_protection_rules[] = {
+    {"strategy", .one_of = "cluster memory off redis"},
+    {"redis", .record = true},
 };
 
 static const struct sp_rule acl_config_rules[] = {
@@ -391,6 +397,7 @@ static const struct {
     ROWS(basicauth_credential, basicauth_credential),
     ROWS(acl, acl),
     SP_PLUGIN_ROWS(CONFIG_ROWS) ROWS(redis_config, redis_config),
+    ROWS(brute_force_protection, brute_force_protection),
 };
 
 const struct sp_rule *sp_rules_of(const ProtobufCMessageDescriptor *d, size_t *num)

@@ -7,6 +7,7 @@
 struct sp_rule {
     const char *field;
     bool required;
+    bool made;          /* the Admin API makes one where none is given: its schema does not require it */
     bool secret;        /* redacted in dumps and never in a problem's text */
     bool referenceable; /* may be a vault reference instead of a value */
     bool uuid;          /* the text form of a UUID */

@@ -471,6 +471,25 @@ static bool is_ignored(const ProtobufCMessageDescriptor *d, struct sp_str key)
            (sp_str_eq(key, SP_STR("_info")) || sp_str_eq(key, SP_STR("_konnect")));
 }
 
+/* Kong's fields that nothing here does: NULL is no such field. Null, which dumps write, says nothing. */
+static const char *why_not_supported(const ProtobufCMessageDescriptor *d, struct sp_str key)
+{
+    static const struct {
+        const ProtobufCMessageDescriptor *of;
+        const char *field, *why;
+    } rows[] = {
+        {&sallyport__v1__plugin__descriptor, "ordering", "not supported: plugins run in the order of their priorities"},
+        {&sallyport__v1__plugin__descriptor, "condition",
+         "not supported: a plugin runs for all that it is attached to"},
+        {&sallyport__v1__plugin__descriptor, "partials", "not supported: write their fields into config"},
+        {&sallyport__v1__redis_config__descriptor, "cloud_authentication", "not supported: nothing here asks Redis"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].of == d && sp_str_eq(key, sp_str_z(rows[i].field)))
+            return rows[i].why;
+    return NULL;
+}
+
 static void note_ignored(struct sp_reader *r, const struct sp_origin *o, const struct sp_node *key)
 {
     if (sp_str_eq(key->text, SP_STR("_comment")) || sp_str_eq(key->text, SP_STR("_ignore")))
@@ -511,6 +530,12 @@ static void read_pair(struct sp_reader *r, ProtobufCMessage *m, const struct sp_
     }
     if (d == &sallyport__v1__plugin__descriptor && sp_str_eq(key->text, SP_STR("config")))
         return; /* read last: its type is the plugin's name */
+    const char *why = why_not_supported(d, key->text);
+    if (why) {
+        if (value->type != SP_NODE_NULL)
+            problem(r, "not_supported", &at, key, sp_str_z(why));
+        return;
+    }
     if (nul || !f || !readable(r, d, f)) {
         unknown_field(r, &at, key);
         return;

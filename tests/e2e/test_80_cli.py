@@ -107,6 +107,7 @@ BAD = {
     "out of range": ('_format_version: "3.0"\nservices:\n- name: a\n  host: h\n  port: 70000', "services[0].port"),
     "no such service": ('_format_version: "3.0"\nroutes:\n- name: r\n  paths: [/]\n  service: ghost', "ghost"),
     "unknown plugin": ('_format_version: "3.0"\nplugins:\n- name: mtls-outh', "mtls-auth"),
+    "ordering": ('_format_version: "3.0"\nplugins:\n- name: key-auth\n  ordering: {before: {access: [acl]}}', "not supported: plugins run"),
     "bad pem": ('_format_version: "3.0"\nca_certificates:\n- cert: hello', "ca_certificates[0].cert"),
     "missing ca": ('_format_version: "3.0"\nplugins:\n- name: mtls-auth\n  config: {ca_certificates: '
                    '["11111111-2222-4333-8444-555555555555"], revocation_check_mode: SKIP}', "11111111-2222"),

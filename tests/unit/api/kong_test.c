@@ -157,6 +157,14 @@ static void schemas_have_kongs_layout_and_defaults(void **state)
     assert_int_equal(number(schema_field(at(redis, "fields"), "port"), "default"), 6379);
     config = at(schema_field(at(get(f, "/schemas/plugins/key-auth", 200), "fields"), "config"), "fields");
     says(at(schema_field(config, "identity_realms"), "elements"), "type", "record");
+    config = at(schema_field(at(get(f, "/schemas/plugins/basic-auth", 200), "fields"), "config"), "fields");
+    const struct sp_node *protection = at(schema_field(config, "brute_force_protection"), "fields");
+    says(schema_field(protection, "strategy"), "default", "off");
+    assert_true(at(schema_field(config, "brute_force_protection"), "required")->boolean);
+    says(schema_field(at(schema_field(protection, "redis"), "fields"), "cloud_authentication"), "type", "record");
+    const struct sp_node *key = schema_field(at(get(f, "/schemas/keyauth_credentials", 200), "fields"), "key");
+    assert_null(sp_node_get(key, SP_STR("required"))); /* POST makes one */
+    assert_true(at(key, "auto")->boolean);
     says(get(f, "/schemas/plugins/nothing", 404), "message", "No plugin named 'nothing'");
     says(get(f, "/schemas/nothing", 404), "message", "No entity named 'nothing'");
 }

@@ -58,6 +58,18 @@ static void configs_are_checked(void **state)
         {"{name: rate-limiting, config: {minute: 5, redis: {port: 65536}}}",
          "config.redis.port: value should be between 0 and 65535"},
         {"{name: rate-limiting, config: {minute: 5, redis: {hosts: x}}}", "unknown field"},
+        {"{name: basic-auth, config: {brute_force_protection: {strategy: memory}}}",
+         "config.brute_force_protection.strategy: strategy 'memory' is not supported"},
+        {"{name: basic-auth, config: {brute_force_protection: {strategy: redis, redis: {host: a}}}}",
+         "config.brute_force_protection.strategy: strategy 'redis' is not supported"},
+        {"{name: basic-auth, config: {brute_force_protection: {strategy: on}}}",
+         "config.brute_force_protection.strategy: expected one of: cluster, memory, off, redis"},
+        {"{name: basic-auth, config: {brute_force_protection: {redis: {cloud_authentication: {auth_provider: aws}}}}}",
+         "config.brute_force_protection.redis.cloud_authentication: not supported: nothing here asks Redis"},
+        {"{name: acl, config: {allow: [a]}, ordering: {before: {access: [key-auth]}}}",
+         "plugins[0].ordering: not supported: plugins run in the order of their priorities"},
+        {"{name: acl, config: {allow: [a]}, condition: 'http.path == \"/\"'}", "plugins[0].condition: not supported"},
+        {"{name: acl, config: {allow: [a]}, partials: [{id: x}]}", "plugins[0].partials: not supported"},
         {"{name: tls-metadata-headers, config: {format: xml}}", "config.format: expected one of: kong, rfc9440"},
         {"{name: tls-metadata-headers, protocols: [http]}", "protocols[0]: expected one of: grpcs, https, tls"},
     };
@@ -70,7 +82,7 @@ static void configs_are_checked(void **state)
               "consumers[0].plugins[0].consumer: value must be null");
 }
 
-/* Kong 3.9 writes every default out (a dump, deck file): such files are taken as they are. */
+/* Kong writes every default out (a dump, deck file): such files are taken as they are. */
 static void files_with_all_of_kongs_defaults(void **state)
 {
     struct world *w = *state;
@@ -82,6 +94,14 @@ static void files_with_all_of_kongs_defaults(void **state)
         "  config: {anonymous: null, hide_credentials: false, key_in_body: false, key_in_header: true,\n"
         "    key_in_query: true, key_names: [apikey], realm: null, run_on_preflight: true,\n"
         "    identity_realms: [{scope: cp, id: null, region: null}]}\n"
+        "- name: basic-auth\n"
+        "  protocols: [grpc, grpcs, http, https, ws, wss]\n"
+        "  ordering: null\n"
+        "  condition: null\n"
+        "  partials: null\n"
+        "  config: {anonymous: null, hide_credentials: false, realm: service, brute_force_protection: {strategy: off,\n"
+        "    redis: {cloud_authentication: null, database: 0, host: null, password: null, port: 6379,\n"
+        "      server_name: null, ssl: false, ssl_verify: false, timeout: 2000, username: null}}}\n"
         "- name: acl\n"
         "  protocols: [grpc, grpcs, http, https]\n"
         "  config: {allow: [a], deny: null, always_use_authenticated_groups: false, hide_groups_header: false,\n"
@@ -136,6 +156,33 @@ static void a_record_is_there_with_its_defaults(void **state)
     sp_buf_putc(&shown, '\0');
     assert_null(strstr(shown.p, "topsecret"));
     assert_non_null(strstr(shown.p, "[redacted]"));
+}
+
+static const ProtobufCMessage *resource(const struct sp_resources *r, Sallyport__V1__Kind kind, size_t nth)
+{
+    for (size_t i = 0; i < r->num; i++)
+        if (r->v[i].kind == kind && nth-- == 0)
+            return r->v[i].message;
+    fail_msg("no resource of kind %d", (int)kind);
+    return NULL;
+}
+
+static void protection_that_is_off_is_shown_and_not_sent(void **state)
+{
+    struct world *w = *state;
+    struct sp_resources *r;
+    parse_good(w,
+               "plugins:\n- name: basic-auth\n  config: {realm: x, brute_force_protection: {redis: {password: p}}}\n");
+    const Sallyport__V1__BruteForceProtection *b = plugin(w, "basic-auth")->basic_auth->brute_force_protection;
+    assert_string_equal(b->strategy, "off");
+    assert_string_equal(b->redis->password, "p");
+    if (sp_failed(sp_compile(w->a, w->model, &r, &w->problems)))
+        fail_msg("%s", problems_text(w).p);
+    const Sallyport__V1__Plugin *p = (const void *)resource(r, SALLYPORT__V1__KIND__PLUGIN, 0);
+    assert_string_equal(p->basic_auth->realm, "x");
+    assert_null(p->basic_auth->brute_force_protection);
+    parse_good(w, "plugins: [{name: basic-auth}]\n");
+    assert_int_equal(plugin(w, "basic-auth")->basic_auth->brute_force_protection->redis->port, 6379);
 }
 
 static void credentials_are_checked(void **state)
@@ -193,15 +240,6 @@ static void a_whole_file_is_read(void **state)
     sp_buf_fini(&text);
 }
 
-static const ProtobufCMessage *resource(const struct sp_resources *r, Sallyport__V1__Kind kind, size_t nth)
-{
-    for (size_t i = 0; i < r->num; i++)
-        if (r->v[i].kind == kind && nth-- == 0)
-            return r->v[i].message;
-    fail_msg("no resource of kind %d", (int)kind);
-    return NULL;
-}
-
 /* A data plane gets with a consumer what belongs to it, and the groups of plugins by name. */
 static void resources_carry_credentials(void **state)
 {
@@ -238,6 +276,7 @@ int main(void)
         model_test(configs_are_checked),
         model_test(files_with_all_of_kongs_defaults),
         model_test(a_record_is_there_with_its_defaults),
+        model_test(protection_that_is_off_is_shown_and_not_sent),
         model_test(credentials_are_checked),
         model_test(a_whole_file_is_read),
         model_test(resources_carry_credentials),
